@@ -31,6 +31,17 @@ const at = {
   recordsCount: 57,
 } as const;
 
+/** A batch or its records contradict themselves. Whose fault that is, and so the code, only the caller knows. */
+export class BatchCorruptError extends Error {
+  override readonly name = "BatchCorruptError";
+  /** The record, counted in its batch, if the fault lies within one. */
+  readonly recordIndex: number | undefined;
+  constructor(message: string, recordIndex?: number, options?: ErrorOptions) {
+    super(message, options);
+    this.recordIndex = recordIndex;
+  }
+}
+
 const codecMask = 0x07;
 const logAppendTimeBit = 0x08;
 const transactionalBit = 0x10;
@@ -89,6 +100,11 @@ export function magicAt(view: DataView, position: number): number {
   return view.getInt8(position + at.magic);
 }
 
+/** The last offset of the batch at `position`, without reading the rest of its header. */
+export function lastOffsetAt(view: DataView, position: number): number {
+  return int64(view, position + at.baseOffset) + view.getInt32(position + at.lastOffsetDelta);
+}
+
 /** An i64 as a number; exact up to 2^53, beyond that no longer: check the range before trusting it. */
 function int64(view: DataView, position: number): number {
   return view.getInt32(position) * 2 ** 32 + view.getUint32(position + 4);
@@ -103,7 +119,9 @@ function setInt64(view: DataView, position: number, value: number): void {
 export function readBatchHeader(view: DataView, position: number): BatchHeader {
   const baseOffset = int64(view, position + at.baseOffset);
   const lastOffsetDelta = view.getInt32(position + at.lastOffsetDelta);
-  const idempotent = view.getInt32(position + at.producerId) !== -1;
+  // The common −1 is told apart without making a bigint.
+  const withoutProducer =
+    view.getInt32(position + at.producerId) === -1 && view.getInt32(position + at.producerId + 4) === -1;
   return {
     baseOffset,
     lastOffset: baseOffset + lastOffsetDelta,
@@ -114,7 +132,7 @@ export function readBatchHeader(view: DataView, position: number): BatchHeader {
     lastOffsetDelta,
     baseTimestamp: int64(view, position + at.baseTimestamp),
     maxTimestamp: int64(view, position + at.maxTimestamp),
-    producerId: idempotent ? view.getBigInt64(position + at.producerId) : noProducerId,
+    producerId: withoutProducer ? noProducerId : view.getBigInt64(position + at.producerId),
     producerEpoch: view.getInt16(position + at.producerEpoch),
     baseSequence: view.getInt32(position + at.baseSequence),
     recordsCount: view.getInt32(position + at.recordsCount),
