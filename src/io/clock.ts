@@ -5,7 +5,7 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds on a clock that never goes back; for deadlines and durations. Its zero means nothing. */
   monotonicMs(): number;
-  /** Calls `run` once, not before `delayMs` have passed. Delays above 2^31−1 are lowered to it. */
+  /** Calls `run` once, not before `delayMs` have passed. Any delay is honoured, also above 2^31−1. */
   setTimer(delayMs: number, run: () => void): Timer;
 }
 
