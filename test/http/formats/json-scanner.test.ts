@@ -7,6 +7,8 @@ import { decodeJsonString, jsonInteger, loneSurrogate } from "../../../src/http/
 const scan = (text: string | Uint8Array): JsonScanner => new JsonScanner(Buffer.from(text as string));
 const accepts = (text: string): boolean => scan(text).isWhole();
 
+const isText = (text: string): boolean => Buffer.from(text).toString() === text;
+
 function parses(text: string): boolean {
   try {
     JSON.parse(text);
@@ -62,7 +64,7 @@ const mutated = fc
     }, text),
   )
   // What cannot be UTF-8 cannot be sent; JSON.parse of the replaced text would be another text.
-  .map((text) => text.toWellFormed());
+  .map((text) => Buffer.from(text).toString());
 
 test("accepts exactly what JSON.parse accepts, up to the depth limit", () => {
   let accepted = 0;
@@ -156,7 +158,7 @@ describe("strings", () => {
     const json = fc
       .array(anyEscape, { maxLength: 10 })
       .map((parts) => `"${parts.map((p) => (p.startsWith("\\") ? p : JSON.stringify(p).slice(1, -1))).join("")}"`)
-      .filter((text) => (JSON.parse(text) as string).isWellFormed());
+      .filter((text) => isText(JSON.parse(text) as string));
     fc.assert(
       fc.property(json, (text) => {
         expect(decodedText(text)).toBe(JSON.parse(text));
