@@ -38,11 +38,16 @@ function corrupt(message: string, cause?: unknown): CodecError {
   return new CodecError("corrupt", message, { cause });
 }
 
+/** The same bytes as no Buffer: whose methods differ, and which protocol does not know. */
+function plain(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+}
+
 function inflateGzip(bytes: Uint8Array, maxBytes: number): Uint8Array {
   try {
     // zlib wants a limit of at least one byte.
     const output = gunzipSync(bytes, { maxOutputLength: Math.max(maxBytes, 1) });
-    if (output.length <= maxBytes) return output;
+    if (output.length <= maxBytes) return plain(output);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ERR_BUFFER_TOO_LARGE") throw corrupt("not a gzip stream", cause);
   }
@@ -107,12 +112,9 @@ let snappy: typeof import("snappy") | undefined;
 
 function inflateSnappyBlock(block: Uint8Array): Uint8Array {
   snappy ??= require("snappy") as typeof import("snappy");
-  let output: Uint8Array | string;
   try {
-    output = snappy.uncompressSync(block, { asBuffer: true });
+    return plain(snappy.uncompressSync(block, { asBuffer: true }) as Buffer);
   } catch (cause) {
     throw corrupt("not a snappy block", cause);
   }
-  if (typeof output === "string") throw corrupt("snappy gave text");
-  return output;
 }
