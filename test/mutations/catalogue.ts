@@ -1,0 +1,6 @@
+// Every seeded defect, by the folder of src it is in. The names are what MILLRACE_MUTATION takes.
+
+import type { Mutation } from "./mutation.ts";
+import { protocolMutations } from "./protocol.ts";
+
+export const mutations: readonly Mutation[] = [...protocolMutations];
