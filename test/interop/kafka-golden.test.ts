@@ -1,33 +1,24 @@
 // Our code reads what a real Kafka wrote: test/golden/kafka/data, held against what Kafka's own classes read in it.
 // How both were made: scripts/interop-kafka/README.md.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import type { ExpectedDataFolder, ExpectedPartition } from "../../scripts/interop-kafka/read-with-kafka.mjs";
 import { nodeCodecs } from "../../src/io/codecs.ts";
 import { NodeDisk } from "../../src/io/node-disk.ts";
 import { readOffsets } from "../../src/log/checkpoint-file.ts";
 import { decodeProducerSnapshot } from "../../src/log/producer-snapshot.ts";
 import { segmentFileName } from "../../src/log/segment.ts";
 import { incrementSequence } from "../../src/protocol/record-batch.ts";
+import { expectedCheckpoints, expectedPartition, goldenData, goldenTopics } from "./golden-folder.ts";
 import { batchesOf, epochsOf, offsetIndexOf, timeIndexOf } from "./our-reading.ts";
 
-const golden = fileURLToPath(new URL("../golden/kafka", import.meta.url));
-const data = join(golden, "data");
 const disk = new NodeDisk();
 
-function expectedOf<T>(name: string): T {
-  return JSON.parse(readFileSync(join(golden, "expected", `${name}.json`), "utf8")) as T;
-}
-
-const partitions = readdirSync(data, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map((entry) => entry.name);
-
 test("the golden folder has something of everything", () => {
-  const all = partitions.map((name) => expectedOf<ExpectedPartition>(name));
+  const folders = readdirSync(goldenData, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(folders.map((entry) => entry.name).sort()).toEqual(goldenTopics.map((topic) => `${topic}-0`).sort());
+  const all = goldenTopics.map(expectedPartition);
   const segments = all.flatMap((partition) => partition.segments);
   const batches = segments.flatMap((segment) => segment.batches);
   expect(new Set(batches.map((batch) => batch.compression))).toEqual(
@@ -42,9 +33,9 @@ test("the golden folder has something of everything", () => {
   expect(all.flatMap((partition) => partition.snapshots).some(({ producers }) => producers.length > 2)).toBe(true);
 });
 
-describe.each(partitions)("%s", (name) => {
-  const expected = expectedOf<ExpectedPartition>(name);
-  const folder = join(data, name);
+describe.each(goldenTopics)("%s-0", (topic) => {
+  const expected = expectedPartition(topic);
+  const folder = join(goldenData, `${topic}-0`);
   const read = (offset: number, suffix: Parameters<typeof segmentFileName>[1]) =>
     disk.readFile(`${folder}/${segmentFileName(offset, suffix)}`);
 
@@ -106,8 +97,8 @@ describe.each(partitions)("%s", (name) => {
 });
 
 test("the checkpoints of the data folder", async () => {
-  const { checkpoints } = expectedOf<Omit<ExpectedDataFolder, "partitions">>("data-folder");
+  const checkpoints = expectedCheckpoints();
   expect(Object.keys(checkpoints)).toHaveLength(4);
   for (const [name, offsets] of Object.entries(checkpoints))
-    expect(Object.fromEntries((await readOffsets(disk, data, name)) ?? [])).toEqual(offsets);
+    expect(Object.fromEntries((await readOffsets(disk, goldenData, name)) ?? [])).toEqual(offsets);
 });
