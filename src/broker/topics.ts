@@ -1,0 +1,362 @@
+// Topics: made, described, changed and deleted. Folders first, then the transaction that makes a topic known; deletion the other
+// way round. Changes run one after the other; the store's compares decide, not what is remembered here.
+
+import type { TopicImage } from "../cluster/metadata-image.ts";
+import {
+  deletedKey,
+  type PartitionValue,
+  partitionKey,
+  partitionsPrefix,
+  type TopicValue,
+  topicIdKey,
+  topicKey,
+} from "../cluster/metadata-keys.ts";
+import { type Compare, type Operation, transactionOperationsMax } from "../cluster/metadata-store.ts";
+import type { KnownPartition } from "../log/log-manager.ts";
+import { effectiveTopicConfig, parseTopicConfig, type TopicConfig, topicConfig } from "../log/topic-config.ts";
+import { BrokerError } from "../protocol/error-codes.ts";
+import { isInternalTopic, isLegalTopicName, newTopicId, topicIdBytes } from "../protocol/topic-partition.ts";
+import { Partition } from "../replication/partition.ts";
+import type { BrokerParts } from "./broker-parts.ts";
+
+/** More would make one folder's start slow; spread them over topics. */
+export const partitionCountMax = 10_000;
+
+export interface TopicSummary {
+  readonly name: string;
+  readonly topicId: string;
+  readonly partitionCount: number;
+  readonly replicationFactor: number;
+  readonly internal: boolean;
+}
+
+/** What produce and read go by. */
+export interface TopicInfo extends TopicSummary {
+  readonly config: TopicConfig;
+}
+
+export interface PartitionDescription {
+  readonly partition: number;
+  readonly leader: number;
+  readonly leaderEpoch: number;
+  readonly replicas: readonly number[];
+  readonly inSyncReplicas: readonly number[];
+  /** null while the partition is offline. */
+  readonly logStartOffset: number | null;
+  readonly highWatermark: number | null;
+  readonly logEndOffset: number | null;
+  readonly sizeBytes: number | null;
+}
+
+export interface TopicDescription extends TopicSummary {
+  /** What was set for this topic. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** All configs, defaults included. */
+  readonly effectiveConfig: Readonly<Record<string, unknown>>;
+  readonly partitions: readonly PartitionDescription[];
+}
+
+export interface CreateTopic {
+  readonly name: string;
+  readonly partitionCount?: number | undefined;
+  readonly replicationFactor?: number | undefined;
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export interface AlterTopic {
+  readonly partitionCount?: number | undefined;
+  /** null restores a default. */
+  readonly config?: Readonly<Record<string, unknown>> | undefined;
+}
+
+export class Topics {
+  readonly #parts: BrokerParts;
+  readonly #infos = new Map<string, { modRevision: number; info: TopicInfo }>();
+  /** The end of the queue of changes. */
+  #changes: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts;
+  }
+
+  list(query: {
+    prefix?: string | undefined;
+    after?: string | undefined;
+    limit?: number | undefined;
+    internal?: boolean | undefined;
+  }): {
+    topics: TopicSummary[];
+    next?: string;
+  } {
+    const { prefix = "", after = "", limit = Number.POSITIVE_INFINITY, internal = false } = query;
+    const all = this.#parts.image.topics();
+    const found = all.filter(
+      ({ name }) => name.startsWith(prefix) && name > after && (internal || !isInternalTopic(name)),
+    );
+    const topics = found.slice(0, limit).map(summary);
+    const last = topics.at(-1);
+    return found.length > topics.length && last ? { topics, next: last.name } : { topics };
+  }
+
+  /** undefined when this broker knows of no such topic. */
+  info(name: string): TopicInfo | undefined {
+    const topic = this.#parts.image.topic(name);
+    if (!topic) return undefined;
+    const known = this.#infos.get(name);
+    if (known?.modRevision === topic.modRevision) return known.info;
+    const info = { ...summary(topic), config: topicConfig(topic.config) };
+    this.#infos.set(name, { modRevision: topic.modRevision, info });
+    return info;
+  }
+
+  describe(name: string): TopicDescription {
+    const topic = this.#require(name);
+    return {
+      ...summary(topic),
+      config: topic.config,
+      effectiveConfig: effectiveTopicConfig(topic.config),
+      partitions: Array.from({ length: topic.partitionCount }, (_, partition) =>
+        this.#describePartition(topic, partition),
+      ),
+    };
+  }
+
+  /** Repeating it changes nothing; what exists and differs in something that was given is TOPIC_ALREADY_EXISTS. */
+  create(request: CreateTopic): Promise<{ created: boolean; topic: TopicDescription }> {
+    const { name } = request;
+    if (!isLegalTopicName(name))
+      throw new BrokerError(
+        "INVALID_TOPIC_EXCEPTION",
+        `${JSON.stringify(name)} is not a topic name: 1 to 249 of a-z A-Z 0-9 . _ -, and not . or ..`,
+      );
+    if (isInternalTopic(name))
+      throw new BrokerError("INVALID_TOPIC_EXCEPTION", "names that begin with __ are the broker's own");
+    const wanted = this.#wanted(request);
+    return this.#serially(async () => {
+      const existing = this.#parts.image.topic(name);
+      if (existing) {
+        const differences = differencesOf(existing, request, wanted);
+        if (differences.length === 0) return { created: false, topic: this.describe(name) };
+        throw new BrokerError("TOPIC_ALREADY_EXISTS", `topic ${name} exists and differs`, { fields: { differences } });
+      }
+      await this.#make(name, wanted);
+      return { created: true, topic: this.describe(name) };
+    });
+  }
+
+  alter(name: string, request: AlterTopic): Promise<TopicDescription> {
+    return this.#serially(async () => {
+      const topic = this.#require(name);
+      const config = this.#mergedConfig(topic, request.config ?? {});
+      const partitionCount = request.partitionCount ?? topic.partitionCount;
+      if (partitionCount < topic.partitionCount)
+        throw new BrokerError(
+          "INVALID_PARTITIONS",
+          `topic ${name} has ${topic.partitionCount} partitions; their number can only grow`,
+        );
+      checkPartitionCount(partitionCount);
+      const added = range(topic.partitionCount, partitionCount);
+      const value: TopicValue = {
+        topicId: topic.topicId,
+        partitionCount,
+        replicationFactor: topic.replicationFactor,
+        config,
+      };
+      await this.#addPartitions(name, value, added);
+      await this.#commit(
+        [{ key: topicKey(name), modRevision: topic.modRevision }],
+        [{ kind: "put", key: topicKey(name), value }],
+      );
+      await this.#leadAll(name, value, added);
+      const parsed = topicConfig(config);
+      for (const partition of range(0, topic.partitionCount))
+        await this.#parts.partitions.find(name, partition)?.log.changeConfig(parsed);
+      return this.describe(name);
+    });
+  }
+
+  delete(name: string): Promise<void> {
+    return this.#serially(async () => {
+      const topic = this.#require(name);
+      if (isInternalTopic(name))
+        throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be deleted`);
+      const { topicId, partitionCount } = topic;
+      await this.#commit(
+        [{ key: topicKey(name), modRevision: topic.modRevision }],
+        [
+          { kind: "put", key: deletedKey(topicId), value: { name, partitionCount } },
+          { kind: "delete", key: topicKey(name) },
+          { kind: "delete", key: topicIdKey(topicId) },
+        ],
+      );
+      this.#infos.delete(name);
+      this.#parts.partitions.removeTopic(
+        name,
+        new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${name} was deleted`),
+      );
+      await this.#parts.logs.delete(range(0, partitionCount).map((partition) => ({ topic: name, topicId, partition })));
+      await this.#forgetPartitions(topicId);
+    });
+  }
+
+  #require(name: string): TopicImage {
+    const topic = this.#parts.image.topic(name);
+    if (!topic) throw new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `there is no topic ${name}`);
+    return topic;
+  }
+
+  #describePartition(topic: TopicImage, partition: number): PartitionDescription {
+    const state = this.#parts.image.partition(topic.topicId, partition);
+    const here = this.#parts.partitions.find(topic.name, partition);
+    const log = here?.log.offline === undefined ? here?.log : undefined;
+    return {
+      partition,
+      leader: log ? (state?.leader ?? -1) : -1,
+      leaderEpoch: state?.leaderEpoch ?? -1,
+      replicas: state?.replicas ?? [],
+      inSyncReplicas: state?.inSyncReplicas ?? [],
+      logStartOffset: log?.logStartOffset ?? null,
+      highWatermark: log?.highWatermark ?? null,
+      logEndOffset: log?.logEndOffset ?? null,
+      sizeBytes: log?.sizeBytes ?? null,
+    };
+  }
+
+  #wanted({ partitionCount, replicationFactor = 1, config = {} }: CreateTopic): TopicValue {
+    const { random, settings } = this.#parts;
+    const count = partitionCount ?? settings.defaultPartitionCount;
+    checkPartitionCount(count);
+    if (replicationFactor !== 1)
+      throw new BrokerError(
+        "INVALID_REPLICATION_FACTOR",
+        `${replicationFactor} replicas were asked for, 1 broker is there`,
+        {
+          fields: { available: 1 },
+        },
+      );
+    return {
+      topicId: newTopicId(random.bytes(topicIdBytes)),
+      partitionCount: count,
+      replicationFactor,
+      config: parseTopicConfig(config, settings),
+    };
+  }
+
+  async #make(name: string, value: TopicValue): Promise<void> {
+    const partitions = range(0, value.partitionCount);
+    await this.#addPartitions(name, value, partitions);
+    await this.#commit(
+      [{ key: topicKey(name), modRevision: 0 }],
+      [
+        { kind: "put", key: topicKey(name), value },
+        { kind: "put", key: topicIdKey(value.topicId), value: name },
+      ],
+    );
+    await this.#leadAll(name, value, partitions);
+  }
+
+  /** Folders and partition keys; nobody sees them before the topic's own key names them. */
+  async #addPartitions(name: string, value: TopicValue, partitions: readonly number[]): Promise<void> {
+    if (partitions.length === 0) return;
+    const { logs, settings } = this.#parts;
+    const config = topicConfig(value.config);
+    await logs.create(
+      partitions.map((partition): KnownPartition => ({ topic: name, topicId: value.topicId, partition, config })),
+    );
+    const state: PartitionValue = {
+      replicas: [settings.brokerId],
+      inSyncReplicas: [settings.brokerId],
+      leader: settings.brokerId,
+      leaderEpoch: 0,
+      partitionEpoch: 0,
+    };
+    for (const some of inBatches(partitions))
+      await this.#commit(
+        [],
+        some.map((partition) => ({ kind: "put", key: partitionKey(value.topicId, partition), value: state })),
+      );
+  }
+
+  async #leadAll(name: string, value: TopicValue, partitions: readonly number[]): Promise<void> {
+    const { clock, image, logs, partitions: registry } = this.#parts;
+    for (const number of partitions) {
+      const log = logs.get(name, number);
+      if (!log) continue;
+      const partition = new Partition(log, clock);
+      await partition.lead(image.partition(value.topicId, number)?.leaderEpoch ?? 0);
+      registry.add(name, number, partition);
+    }
+  }
+
+  #mergedConfig(topic: TopicImage, patch: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const merged: Record<string, unknown> = { ...topic.config };
+    const set = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== null));
+    for (const [key, value] of Object.entries(patch)) if (value === null) delete merged[key];
+    return { ...merged, ...parseTopicConfig(set, this.#parts.settings) };
+  }
+
+  async #forgetPartitions(topicId: string): Promise<void> {
+    const { values } = await this.#parts.store.range(`${partitionsPrefix}${topicId}/`);
+    for (const some of inBatches(values))
+      await this.#commit(
+        [],
+        some.map(({ key }) => ({ kind: "delete", key })),
+      );
+  }
+
+  async #commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<void> {
+    const result = await this.#parts.store.transaction(compares, operations);
+    if (result.outcome === "committed") return await this.#parts.image.reached(result.revision);
+    if (result.outcome === "conflict")
+      throw new BrokerError("REQUEST_TIMED_OUT", "the topic was changed at the same time; try again");
+    throw new BrokerError("REQUEST_TIMED_OUT", "the metadata store did not say whether the change was made", {
+      cause: result.cause,
+    });
+  }
+
+  #serially<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change);
+    this.#changes = result.catch(() => {});
+    return result;
+  }
+}
+
+function summary({ name, topicId, partitionCount, replicationFactor }: TopicImage): TopicSummary {
+  return { name, topicId, partitionCount, replicationFactor, internal: isInternalTopic(name) };
+}
+
+/** What was given and is otherwise, by field name. */
+function differencesOf(
+  existing: TopicImage,
+  request: CreateTopic,
+  wanted: TopicValue,
+): { field: string; existing: unknown; given: unknown }[] {
+  const differences: { field: string; existing: unknown; given: unknown }[] = [];
+  for (const field of ["partitionCount", "replicationFactor"] as const)
+    if (request[field] !== undefined && existing[field] !== request[field])
+      differences.push({ field, existing: existing[field], given: request[field] });
+  const effective = effectiveTopicConfig(existing.config);
+  const given = effectiveTopicConfig(wanted.config);
+  for (const name of Object.keys(wanted.config))
+    if (effective[name] !== given[name])
+      differences.push({ field: name, existing: effective[name], given: given[name] });
+  return differences;
+}
+
+function checkPartitionCount(count: number): void {
+  if (Number.isSafeInteger(count) && count >= 1 && count <= partitionCountMax) return;
+  throw new BrokerError("INVALID_PARTITIONS", `a topic has 1 to ${partitionCountMax} partitions, not ${count}`, {
+    fields: { limit: { name: "partitionCount", value: partitionCountMax } },
+  });
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+function inBatches<T>(items: readonly T[]): T[][] {
+  const batches: T[][] = [];
+  for (let i = 0; i < items.length; i += transactionOperationsMax)
+    batches.push(items.slice(i, i + transactionOperationsMax));
+  return batches;
+}

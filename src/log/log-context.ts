@@ -1,0 +1,44 @@
+// What every partition's log is given: the doors to the outside, the broker's limits, and who watches.
+
+import type { Clock } from "../io/clock.ts";
+import type { Disk } from "../io/disk.ts";
+import type { Logger } from "../io/logger.ts";
+import type { Codecs } from "../protocol/codecs.ts";
+import type { DiskGuard } from "./disk-guard.ts";
+import type { IndexMemory } from "./index-memory.ts";
+import type { ProducerLimits } from "./producer-state.ts";
+
+/** The broker settings the log goes by; src/config.ts explains each. */
+export interface LogSettings extends ProducerLimits {
+  readonly appendQueueBytesMax: number;
+  readonly appendGroupBytesMax: number;
+  readonly fileDeleteDelayMs: number;
+}
+
+/** Told of what the log does; for metrics. Called on the hot path: must be cheap and must not throw. */
+export interface LogObserver {
+  groupWritten(batches: number, bytes: number, milliseconds: number): void;
+  synced(milliseconds: number): void;
+  duplicateBatch(): void;
+  sequenceError(): void;
+  tornTailCut(bytes: number): void;
+}
+
+export const silentObserver: LogObserver = {
+  groupWritten() {},
+  synced() {},
+  duplicateBatch() {},
+  sequenceError() {},
+  tornTailCut() {},
+};
+
+export interface LogContext {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly codecs: Codecs;
+  readonly logger: Logger;
+  readonly observer: LogObserver;
+  readonly settings: LogSettings;
+  readonly indexMemory: IndexMemory;
+  readonly diskGuard: Pick<DiskGuard, "low" | "refusal">;
+}

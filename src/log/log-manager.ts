@@ -1,0 +1,391 @@
+// All logs of one data folder: loads them in parallel, makes and deletes them, keeps the checkpoints, runs retention.
+// A folder is deleted only when the metadata store says that its topic was; what nobody knows is set aside and reported.
+
+import type { Timer } from "../io/clock.ts";
+import type { FolderLock } from "../io/disk.ts";
+import { BrokerError } from "../protocol/error-codes.ts";
+import { parsePartitionFolderName, partitionFolderName } from "../protocol/topic-partition.ts";
+import {
+  CheckpointCorruptError,
+  offsetCheckpointNames,
+  type PartitionOffsets,
+  readOffsets,
+  writeOffsets,
+} from "./checkpoint-file.ts";
+import { readTopicId, takeCleanMarker, writeCleanMarker, writeTopicId } from "./data-folder.ts";
+import { LeaderEpochCache } from "./leader-epoch-cache.ts";
+import type { LogContext } from "./log-context.ts";
+import { type LogIdentity, PartitionLog } from "./partition-log.ts";
+import { ProducerState } from "./producer-state.ts";
+import { recoverLog } from "./recovery.ts";
+import { Segment } from "./segment.ts";
+import type { TopicConfig } from "./topic-config.ts";
+
+export interface KnownPartition {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partition: number;
+  readonly config: TopicConfig;
+}
+
+export interface LogManagerSettings {
+  readonly recoveryConcurrency: number;
+  readonly checkpointIntervalMs: number;
+  readonly retentionCheckMs: number;
+}
+
+interface Checkpoints {
+  readonly recoveryPoint: PartitionOffsets | undefined;
+  readonly highWatermark: PartitionOffsets | undefined;
+  readonly logStart: PartitionOffsets | undefined;
+}
+
+const progressEveryMs = 1000;
+
+export class LogManager {
+  readonly #context: LogContext;
+  readonly #dataDir: string;
+  readonly #settings: LogManagerSettings;
+  readonly #lock: FolderLock;
+  readonly #logs = new Map<string, PartitionLog>();
+  /** Partitions that could not be opened, and why. Their checkpoint entries are kept as they were. */
+  readonly #offline = new Map<string, string>();
+  readonly #loaded: Checkpoints;
+  readonly #timers = new Set<Timer>();
+  readonly #removals = new Set<Promise<void>>();
+  #logStartWrite: Promise<void> | undefined;
+  #logStartNext: Promise<void> | undefined;
+  #closing = false;
+  /** True when the last process did not close every log in order. */
+  readonly unclean: boolean;
+
+  private constructor(
+    context: LogContext,
+    dataDir: string,
+    settings: LogManagerSettings,
+    lock: FolderLock,
+    loaded: Checkpoints,
+    unclean: boolean,
+  ) {
+    this.#context = context;
+    this.#dataDir = dataDir;
+    this.#settings = settings;
+    this.#lock = lock;
+    this.#loaded = loaded;
+    this.unclean = unclean;
+  }
+
+  /** Takes a folder whose lock the caller holds; the manager gives it back at close. */
+  static async open(
+    context: LogContext,
+    dataDir: string,
+    settings: LogManagerSettings,
+    lock: FolderLock,
+  ): Promise<LogManager> {
+    const clean = await takeCleanMarker(context.disk, dataDir);
+    const read = async (name: string) => {
+      try {
+        return await readOffsets(context.disk, dataDir, name);
+      } catch (error) {
+        if (!(error instanceof CheckpointCorruptError)) throw error;
+        context.logger.warn({ err: error }, "a checkpoint cannot be read; recovery does without it");
+        return undefined;
+      }
+    };
+    const loaded = {
+      recoveryPoint: await read(offsetCheckpointNames.recoveryPoint),
+      highWatermark: await read(offsetCheckpointNames.highWatermark),
+      logStart: await read(offsetCheckpointNames.logStart),
+    };
+    return new LogManager(context, dataDir, settings, lock, loaded, !clean);
+  }
+
+  /** The log, KAFKA_STORAGE_ERROR while it is offline, undefined when this folder has no such partition. */
+  get(topic: string, partition: number): PartitionLog | undefined {
+    const name = partitionFolderName(topic, partition);
+    const log = this.#logs.get(name);
+    if (log) return log;
+    const reason = this.#offline.get(name);
+    if (reason !== undefined) throw new BrokerError("KAFKA_STORAGE_ERROR", `${name} is offline: ${reason}`);
+    return undefined;
+  }
+
+  logs(): Iterable<PartitionLog> {
+    return this.#logs.values();
+  }
+
+  get offlineCount(): number {
+    let count = this.#offline.size;
+    for (const log of this.#logs.values()) if (log.offline !== undefined) count += 1;
+    return count;
+  }
+
+  /**
+   * Opens the logs of all known partitions, several at a time, and settles every other folder: deleted if `wasDeleted`, else set
+   * aside as a stray. A log that cannot be opened is offline; the others are not held up by it.
+   */
+  async load(known: readonly KnownPartition[], wasDeleted: (topicId: string) => boolean): Promise<void> {
+    const { clock, logger } = this.#context;
+    const started = clock.monotonicMs();
+    const present = await this.#settleFolders(known, wasDeleted);
+    const waiting = [...known];
+    let done = 0;
+    let toldMs = started;
+    const worker = async () => {
+      for (let partition = waiting.shift(); partition; partition = waiting.shift()) {
+        await this.#openKnown(partition, present);
+        done += 1;
+        if (clock.monotonicMs() - toldMs < progressEveryMs) continue;
+        toldMs = clock.monotonicMs();
+        logger.info({ done, of: known.length, unclean: this.unclean }, "loading logs");
+      }
+    };
+    await Promise.all(Array.from({ length: this.#settings.recoveryConcurrency }, worker));
+    await this.#writeCheckpoints();
+    const fields = {
+      partitions: known.length,
+      offline: this.#offline.size,
+      unclean: this.unclean,
+      tookMs: Math.round(clock.monotonicMs() - started),
+    };
+    logger.info(fields, "logs loaded");
+    this.#every(this.#settings.checkpointIntervalMs, () => this.#writeCheckpoints());
+    this.#every(this.#settings.retentionCheckMs, () => this.applyRetention());
+  }
+
+  /**
+   * Makes the folders of new partitions, empty and durable. Do it before the store's transaction that makes the topic known:
+   * a folder that is not known is set aside, a known partition without its folder would be offline.
+   */
+  async create(partitions: readonly KnownPartition[]): Promise<void> {
+    for (const partition of partitions) {
+      const name = partitionFolderName(partition.topic, partition.partition);
+      const directory = `${this.#dataDir}/${name}`;
+      if (this.#logs.has(name) || this.#offline.has(name))
+        throw new BrokerError("TOPIC_ALREADY_EXISTS", `${name} has a folder already`);
+      await this.#setAsideStray(name);
+      await this.#context.disk.makeDir(directory);
+      this.#logs.set(name, await this.#makeEmpty(partition, directory));
+    }
+    await this.#context.disk.syncDir(this.#dataDir);
+    await this.#checkpointLogStarts();
+  }
+
+  /** Lets go of partitions at once: their names are free when this returns, their files go a little later. */
+  async delete(partitions: readonly { topic: string; partition: number; topicId: string }[]): Promise<void> {
+    const { disk, settings } = this.#context;
+    for (const { topic, partition, topicId } of partitions) {
+      const name = partitionFolderName(topic, partition);
+      const log = this.#logs.get(name);
+      this.#logs.delete(name);
+      this.#offline.delete(name);
+      const aside = `${this.#dataDir}/${topicId}-${partition}-delete`;
+      if (await disk.stat(`${this.#dataDir}/${name}`)) await disk.rename(`${this.#dataDir}/${name}`, aside);
+      if (log) this.#track(log.abandon());
+      this.#after(settings.fileDeleteDelayMs, () => disk.removeDir(aside));
+    }
+    await disk.syncDir(this.#dataDir);
+  }
+
+  async applyRetention(): Promise<void> {
+    for (const log of [...this.#logs.values()]) {
+      if (log.offline !== undefined || this.#closing) continue;
+      await log.applyRetention().catch((error) => {
+        if (!this.#closing)
+          this.#context.logger.warn({ err: error, partition: log.identity.directory }, "retention failed");
+      });
+    }
+  }
+
+  /** Closes every log in order; the next start scans nothing if all of them could be. */
+  async close(brokerEpoch: number): Promise<void> {
+    this.#closing = true;
+    for (const timer of this.#timers) timer.cancel();
+    const closed = await Promise.all([...this.#logs.values()].map((log) => log.close()));
+    await Promise.all(this.#removals);
+    await this.#writeCheckpoints();
+    if (closed.every(Boolean) && this.#offline.size === 0)
+      await writeCleanMarker(this.#context.disk, this.#dataDir, brokerEpoch);
+    await this.#lock.unlock();
+  }
+
+  async #openKnown(known: KnownPartition, present: ReadonlySet<string>): Promise<void> {
+    const name = partitionFolderName(known.topic, known.partition);
+    const directory = `${this.#dataDir}/${name}`;
+    try {
+      if (!present.has(name)) throw new Error(`its folder ${directory} is missing, or its partition.metadata`);
+      const recovered = await recoverLog(this.#context, {
+        identity: { ...known, directory },
+        config: known.config,
+        clean: !this.unclean,
+        recoveryPoint: this.#loaded.recoveryPoint?.get(name),
+        highWatermark: this.#loaded.highWatermark?.get(name),
+        logStartOffset: this.#loaded.logStart?.get(name),
+      });
+      if (recovered.scannedBytes > 0) {
+        const { logStartOffset, logEndOffset, scannedBytes, cutBytes } = recovered;
+        this.#context.logger.info(
+          { partition: name, logStartOffset, logEndOffset, scannedBytes, cutBytes },
+          "log recovered",
+        );
+      }
+      this.#logs.set(
+        name,
+        new PartitionLog(this.#context, { ...known, directory }, known.config, recovered, () =>
+          this.#checkpointLogStarts(),
+        ),
+      );
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#offline.set(name, reason);
+      this.#context.logger.error(
+        { err: error, partition: name },
+        "partition is offline: its log cannot be opened; 'millrace log truncate' cuts it at the damage, if that is wanted",
+      );
+    }
+  }
+
+  async #makeEmpty(partition: KnownPartition, directory: string): Promise<PartitionLog> {
+    const { disk } = this.#context;
+    await writeTopicId(disk, directory, partition.topicId);
+    const epochs = new LeaderEpochCache(disk, directory);
+    await epochs.write();
+    const segment = await Segment.create(this.#context, directory, 0);
+    await segment.sync();
+    await disk.syncDir(directory);
+    const identity: LogIdentity = {
+      topic: partition.topic,
+      topicId: partition.topicId,
+      partition: partition.partition,
+      directory,
+    };
+    const empty = {
+      segments: [segment],
+      epochs,
+      producers: new ProducerState(this.#context.settings),
+      logStartOffset: 0,
+      logEndOffset: 0,
+      highWatermark: 0,
+      scannedBytes: 0,
+      cutBytes: 0,
+    };
+    return new PartitionLog(this.#context, identity, partition.config, empty, () => this.#checkpointLogStarts());
+  }
+
+  /** Deletes or sets aside what no known partition owns; gives the names of the folders that are theirs. */
+  async #settleFolders(
+    known: readonly KnownPartition[],
+    wasDeleted: (topicId: string) => boolean,
+  ): Promise<Set<string>> {
+    const { disk, logger } = this.#context;
+    const owners = new Map(
+      known.map((partition) => [partitionFolderName(partition.topic, partition.partition), partition.topicId]),
+    );
+    const present = new Set<string>();
+    for (const { name, kind } of await disk.list(this.#dataDir)) {
+      if (kind !== "directory") continue;
+      if (/^[A-Za-z0-9_-]{22}-\d+-delete$/.test(name)) await disk.removeDir(`${this.#dataDir}/${name}`);
+      if (!parsePartitionFolderName(name)) continue;
+      const topicId = await readTopicId(disk, `${this.#dataDir}/${name}`);
+      if (topicId === undefined && owners.has(name)) continue; // cannot be told whose it is: left as it is, and offline
+      if (topicId !== undefined && owners.get(name) === topicId) present.add(name);
+      else if (topicId !== undefined && wasDeleted(topicId)) await disk.removeDir(`${this.#dataDir}/${name}`);
+      else {
+        const aside = await this.#setAsideStray(name);
+        logger.warn(
+          { folder: name, topicId, aside },
+          "a folder belongs to no known topic; it is kept, under another name",
+        );
+      }
+    }
+    await disk.syncDir(this.#dataDir);
+    return present;
+  }
+
+  async #setAsideStray(name: string): Promise<string | undefined> {
+    const { disk } = this.#context;
+    const directory = `${this.#dataDir}/${name}`;
+    if (!(await disk.stat(directory))) return undefined;
+    const owner = (await readTopicId(disk, directory)) ?? "unknown";
+    for (let n = 0; ; n++) {
+      const aside = `${owner}-${name.slice(name.lastIndexOf("-") + 1)}${n === 0 ? "" : `.${n}`}-stray`;
+      if (await disk.stat(`${this.#dataDir}/${aside}`)) continue;
+      await disk.rename(directory, `${this.#dataDir}/${aside}`);
+      return aside;
+    }
+  }
+
+  /** At most one write runs and one waits: whoever asks while one runs shares the next. */
+  #checkpointLogStarts(): Promise<void> {
+    if (!this.#logStartWrite) {
+      this.#logStartWrite = this.#writeLogStarts().finally(() => (this.#logStartWrite = undefined));
+      return this.#logStartWrite;
+    }
+    this.#logStartNext ??= this.#logStartWrite
+      .catch(() => {})
+      .then(() => {
+        this.#logStartNext = undefined;
+        return this.#checkpointLogStarts();
+      });
+    return this.#logStartNext;
+  }
+
+  #writeLogStarts(): Promise<void> {
+    return this.#writeOffsets(offsetCheckpointNames.logStart, this.#loaded.logStart, (log) => log.logStartOffset);
+  }
+
+  async #writeCheckpoints(): Promise<void> {
+    await this.#writeOffsets(
+      offsetCheckpointNames.recoveryPoint,
+      this.#loaded.recoveryPoint,
+      (log) => log.flushedOffset,
+    );
+    await this.#writeOffsets(
+      offsetCheckpointNames.highWatermark,
+      this.#loaded.highWatermark,
+      (log) => log.highWatermark,
+    );
+    await this.#checkpointLogStarts();
+  }
+
+  #writeOffsets(
+    name: string,
+    loaded: PartitionOffsets | undefined,
+    offsetOf: (log: PartitionLog) => number,
+  ): Promise<void> {
+    const offsets = new Map<string, number>();
+    for (const offline of this.#offline.keys()) {
+      const offset = loaded?.get(offline);
+      if (offset !== undefined) offsets.set(offline, offset);
+    }
+    for (const [folder, log] of this.#logs) offsets.set(folder, offsetOf(log));
+    return writeOffsets(this.#context.disk, this.#dataDir, name, offsets);
+  }
+
+  #every(intervalMs: number, run: () => Promise<void>): void {
+    this.#after(intervalMs, async () => {
+      try {
+        await run();
+      } finally {
+        if (!this.#closing) this.#every(intervalMs, run);
+      }
+    });
+  }
+
+  #after(delayMs: number, run: () => Promise<void>): void {
+    const timer = this.#context.clock.setTimer(delayMs, () => {
+      this.#timers.delete(timer);
+      this.#track(run());
+    });
+    this.#timers.add(timer);
+  }
+
+  /** Background work: close waits for it, and its failure is told. */
+  #track(work: Promise<unknown>): void {
+    const tracked = work
+      .then(() => {})
+      .catch((error) => this.#context.logger.error({ err: error }, "background work on the data folder failed"))
+      .finally(() => this.#removals.delete(tracked));
+    this.#removals.add(tracked);
+  }
+}

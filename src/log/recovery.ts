@@ -1,0 +1,433 @@
+// Opens a partition's folder and finds out what is in it (Apache Kafka's LogLoader, made stricter).
+//
+// After a clean stop nothing is scanned. After anything else every batch from the recovery point's segment on is checked
+// (CRC, offsets without gap, epochs that never fall), indexes, epochs and producer state are made again, and what was kept
+// is synced before it is relied on: a batch that survived kill -9 in the page cache alone must not be acknowledged as a duplicate.
+//
+// Bad bytes are a torn write only where an unsynced write can have been: in the last segment, at or above the recovery point and
+// the checkpointed high watermark and, in strict topics, within the last write. They are cut off and counted. Bad bytes anywhere
+// else are damage to data that was acknowledged: LogCorruptError, and nothing is changed, unless an operator asked to truncate.
+
+import type { DiskFile } from "../io/disk.ts";
+import type { BatchHeader } from "../protocol/record-batch.ts";
+import { scanBatches } from "./batch-scan.ts";
+import { CheckpointCorruptError } from "./checkpoint-file.ts";
+import { LeaderEpochCache } from "./leader-epoch-cache.ts";
+import type { LogContext } from "./log-context.ts";
+import { OffsetIndex } from "./offset-index.ts";
+import type { LogIdentity } from "./partition-log.ts";
+import { decodeProducerSnapshot } from "./producer-snapshot.ts";
+import { ProducerState } from "./producer-state.ts";
+import { Segment, segmentFileName } from "./segment.ts";
+import { TimeIndex } from "./time-index.ts";
+import type { TopicConfig } from "./topic-config.ts";
+
+export interface RecoveryInput {
+  readonly identity: LogIdentity;
+  readonly config: TopicConfig;
+  /** The last process closed this log in order. */
+  readonly clean: boolean;
+  /** From the data folder's checkpoints; undefined where they do not tell. */
+  readonly recoveryPoint: number | undefined;
+  readonly highWatermark: number | undefined;
+  readonly logStartOffset: number | undefined;
+  /** An operator's wish: cut at the first damage instead of refusing, and keep what is cut off beside as *.corrupt. */
+  readonly truncateCorruption?: boolean;
+}
+
+export interface RecoveredLog {
+  /** In order of offset, at least one; the last is active. */
+  readonly segments: readonly Segment[];
+  readonly epochs: LeaderEpochCache;
+  readonly producers: ProducerState;
+  readonly logStartOffset: number;
+  readonly logEndOffset: number;
+  readonly highWatermark: number;
+  readonly scannedBytes: number;
+  readonly cutBytes: number;
+}
+
+/** Acknowledged data is damaged or missing: the partition stays offline until an operator decides. */
+export class LogCorruptError extends Error {
+  override readonly name = "LogCorruptError";
+}
+
+export async function recoverLog(context: LogContext, input: RecoveryInput): Promise<RecoveredLog> {
+  return await new Recovery(context, input).run();
+}
+
+/** What is known of a segment before it is opened for use. */
+interface FoundSegment {
+  readonly baseOffset: number;
+  readonly file: DiskFile;
+}
+
+class Recovery {
+  readonly #context: LogContext;
+  readonly #input: RecoveryInput;
+  readonly #directory: string;
+  readonly #producers: ProducerState;
+  #epochs: LeaderEpochCache;
+  #epochsChanged = false;
+  readonly #segments: Segment[] = [];
+  /** The offset the next batch must have; undefined before the first segment. */
+  #nextOffset: number | undefined;
+  #lastEpoch = -1;
+  #scannedBytes = 0;
+  #cutBytes = 0;
+  #damaged = false;
+
+  constructor(context: LogContext, input: RecoveryInput) {
+    this.#context = context;
+    this.#input = input;
+    this.#directory = input.identity.directory;
+    this.#producers = new ProducerState(context.settings);
+    this.#epochs = new LeaderEpochCache(context.disk, this.#directory);
+  }
+
+  async run(): Promise<RecoveredLog> {
+    const bases = await this.#findSegments();
+    const epochsKnown = await this.#readEpochs();
+    const verifyFrom = this.#firstToVerify(bases, epochsKnown);
+    await this.#loadProducers(bases, bases[verifyFrom]);
+    for (const [i, baseOffset] of bases.entries()) {
+      const found = { baseOffset, file: await this.#context.disk.open(this.#path(baseOffset, ".log")) };
+      const isLast = i === bases.length - 1;
+      if (!this.#followsOn(found)) {
+        await found.file.close();
+        await this.#setAside(bases.slice(i));
+        await this.#reopenLast();
+        break;
+      }
+      if (i >= verifyFrom) await this.#verify(found, isLast);
+      else await this.#trust(found, isLast);
+      if (this.#damaged) {
+        await this.#setAside(bases.slice(i + 1));
+        break;
+      }
+    }
+    return await this.#finish(verifyFrom < bases.length);
+  }
+
+  #path(offset: number, suffix: ".log" | ".index" | ".timeindex" | ".snapshot"): string {
+    return `${this.#directory}/${segmentFileName(offset, suffix)}`;
+  }
+
+  /** Removes leftovers, and segments that lie below the log start; gives the base offsets of the rest. */
+  async #findSegments(): Promise<number[]> {
+    const { disk } = this.#context;
+    const entries = await disk.list(this.#directory);
+    for (const { name } of entries)
+      if (/\.(deleted|cleaned|tmp)$/.test(name)) await disk.removeFile(`${this.#directory}/${name}`);
+    const logs = entries.filter(({ name }) => /^\d{20}\.log$/.test(name));
+    const odd = logs.find(({ kind }) => kind !== "file");
+    if (odd) throw new LogCorruptError(`${this.#directory}/${odd.name} is not a file`);
+    const bases = logs.map(({ name }) => Number(name.slice(0, 20))).sort((a, b) => a - b);
+    if (bases.length === 0) throw new LogCorruptError(`${this.#directory} holds no segment; a log has at least one`);
+    const start = this.#input.logStartOffset;
+    while (start !== undefined && bases.length > 1 && bases[1]! <= start) await this.#remove(bases.shift()!);
+    for (const { name } of entries)
+      if (/^\d{20}\.(index|timeindex)$/.test(name) && !bases.includes(Number(name.slice(0, 20))))
+        if (await disk.stat(`${this.#directory}/${name}`)) await disk.removeFile(`${this.#directory}/${name}`);
+    if (start !== undefined && bases[0]! > start && !this.#input.truncateCorruption)
+      throw new LogCorruptError(
+        `${this.#directory} starts at ${start}, but its first segment at ${bases[0]}: what lies between is missing`,
+      );
+    return bases;
+  }
+
+  async #remove(baseOffset: number): Promise<void> {
+    for (const suffix of [".log", ".index", ".timeindex"] as const) {
+      const path = this.#path(baseOffset, suffix);
+      if (await this.#context.disk.stat(path)) await this.#context.disk.removeFile(path);
+    }
+  }
+
+  /** False when the file is missing or damaged: the whole log is scanned then. */
+  async #readEpochs(): Promise<boolean> {
+    const { disk, logger } = this.#context;
+    try {
+      const epochs = await LeaderEpochCache.read(disk, this.#directory);
+      if (!epochs) return false;
+      this.#epochs = epochs;
+      return true;
+    } catch (error) {
+      if (!(error instanceof CheckpointCorruptError)) throw error;
+      logger.warn({ err: error, directory: this.#directory }, "the leader epochs are made again from the log");
+      return false;
+    }
+  }
+
+  /** The index of the first segment whose batches have to be checked; beyond the last when none has. */
+  #firstToVerify(bases: readonly number[], epochsKnown: boolean): number {
+    if (!epochsKnown) return 0;
+    if (this.#input.clean) return bases.length;
+    const recoveryPoint = this.#input.recoveryPoint ?? 0;
+    return Math.max(
+      0,
+      bases.findLastIndex((base) => base <= recoveryPoint),
+    );
+  }
+
+  /**
+   * The newest sound snapshot that does not reach into what is verified, then the batches between the two.
+   * Without verification (`verifyBase` undefined) up to the end of the log.
+   */
+  async #loadProducers(bases: readonly number[], verifyBase: number | undefined): Promise<void> {
+    const { disk, codecs, clock, logger } = this.#context;
+    const names = (await disk.list(this.#directory))
+      .map(({ name }) => name)
+      .filter((name) => /^\d{20}\.snapshot$/.test(name));
+    const offsets = names.map((name) => Number(name.slice(0, 20))).sort((a, b) => b - a);
+    let from = bases[0]!;
+    for (const offset of offsets) {
+      if (offset > (verifyBase ?? Number.POSITIVE_INFINITY)) continue;
+      const entries = decodeProducerSnapshot(
+        await disk.readFile(this.#path(offset, ".snapshot")),
+        codecs,
+        clock.monotonicMs(),
+      );
+      if (entries) {
+        for (const entry of entries) this.#producers.remember(entry);
+        from = offset;
+        break;
+      }
+      logger.warn(
+        { directory: this.#directory, offset },
+        "a damaged producer snapshot is ignored; an older one is taken",
+      );
+    }
+    await this.#replayProducers(bases, from, verifyBase ?? Number.POSITIVE_INFINITY);
+  }
+
+  async #replayProducers(bases: readonly number[], from: number, to: number): Promise<void> {
+    const first = Math.max(
+      0,
+      bases.findLastIndex((base) => base <= from),
+    );
+    for (const [i, base] of bases.entries()) {
+      if (i < first || base >= to) continue;
+      const file = await this.#context.disk.open(this.#path(base, ".log"));
+      const start = await this.#positionNear(base, from, file.sizeBytes);
+      await scanBatches(file, start, file.sizeBytes, (header) => {
+        if (header.baseOffset >= from && header.baseOffset < to)
+          this.#producers.replay(header, this.#context.clock.monotonicMs());
+        return undefined;
+      });
+      await file.close();
+    }
+  }
+
+  /** Where to begin reading for `offset`: by the index file if it is sound, else at the front. */
+  async #positionNear(baseOffset: number, offset: number, sizeBytes: number): Promise<number> {
+    const indexes = await this.#readIndexes(baseOffset, sizeBytes);
+    return indexes?.offsets.positionBefore(offset) ?? 0;
+  }
+
+  async #readIndexes(
+    baseOffset: number,
+    sizeBytes: number,
+  ): Promise<{ offsets: OffsetIndex; times: TimeIndex } | undefined> {
+    const { disk } = this.#context;
+    const offsetPath = this.#path(baseOffset, ".index");
+    const timePath = this.#path(baseOffset, ".timeindex");
+    if (!(await disk.stat(offsetPath)) || !(await disk.stat(timePath))) return undefined;
+    const offsets = OffsetIndex.decode(baseOffset, await disk.readFile(offsetPath), sizeBytes);
+    const times = TimeIndex.decode(baseOffset, await disk.readFile(timePath));
+    return offsets && times ? { offsets, times } : undefined;
+  }
+
+  /** Whether the segment begins where the one before ended. A compacted log may have lost whole batches in between. */
+  #followsOn({ baseOffset }: FoundSegment): boolean {
+    const next = this.#nextOffset;
+    if (next === undefined || baseOffset === next) return true;
+    if (baseOffset > next && this.#input.config.cleanupPolicy.compact) return true;
+    this.#damage(`segment ${baseOffset} should begin at ${next}`);
+    return false;
+  }
+
+  /** Opens a segment whose batches need no check: only its end is looked at, which the next segment must continue. */
+  async #trust({ baseOffset, file }: FoundSegment, isLast: boolean): Promise<void> {
+    const indexes = await this.#readIndexes(baseOffset, file.sizeBytes);
+    if (!indexes) {
+      this.#context.logger.warn({ segment: file.path }, "an index is missing or damaged; the segment is scanned");
+      return await this.#verify({ baseOffset, file }, isLast);
+    }
+    const from = indexes.offsets.lastPosition;
+    let nextOffset = baseOffset;
+    let firstTimestamp: number | undefined;
+    if (from > 0)
+      await scanBatches(file, 0, Math.min(file.sizeBytes, trustHeadBytes), (header) => {
+        firstTimestamp = header.maxTimestamp;
+        return "only the first";
+      });
+    const { bad, position } = await scanBatches(file, from, file.sizeBytes, (header) => {
+      firstTimestamp ??= header.maxTimestamp;
+      nextOffset = header.lastOffset + 1;
+      return undefined;
+    });
+    if (bad)
+      return await this.#verifyAfterAll({ baseOffset, file }, isLast, `${file.path}: at byte ${position}: ${bad}`);
+    const largest = indexes.times.last;
+    const segment = new Segment(this.#context, this.#directory, baseOffset, file, {
+      active: true,
+      sizeBytes: file.sizeBytes,
+      indexes,
+      ...(largest && { largest }),
+      ...(firstTimestamp !== undefined && { firstTimestamp }),
+    });
+    if (!isLast) segment.seal();
+    this.#segments.push(segment);
+    this.#nextOffset = nextOffset;
+  }
+
+  /** An index that points into nowhere looks like a damaged segment; a scan from the front tells them apart. */
+  async #verifyAfterAll(found: FoundSegment, isLast: boolean, reason: string): Promise<void> {
+    this.#context.logger.warn(
+      { segment: found.file.path, reason },
+      "the end of a segment is not as its index says; the segment is scanned",
+    );
+    await this.#verify(found, isLast);
+  }
+
+  /** Checks every batch of a segment and makes its indexes again. */
+  async #verify({ baseOffset, file }: FoundSegment, isLast: boolean): Promise<void> {
+    const segment = new Segment(this.#context, this.#directory, baseOffset, file, {
+      active: true,
+      sizeBytes: 0,
+      indexes: { offsets: new OffsetIndex(baseOffset), times: new TimeIndex(baseOffset) },
+    });
+    this.#nextOffset = baseOffset;
+    const { bad, position } = await scanBatches(
+      file,
+      0,
+      file.sizeBytes,
+      (header) => this.#checkBatch(header) ?? this.#keepBatch(segment, header),
+      this.#context.codecs,
+    );
+    this.#scannedBytes += position;
+    this.#segments.push(segment);
+    if (bad) await this.#cut(segment, file, position, bad, isLast);
+    if (isLast || this.#damaged) return;
+    await segment.writeIndexes();
+    await segment.sync();
+    segment.seal();
+  }
+
+  #checkBatch(header: BatchHeader): string | undefined {
+    const next = this.#nextOffset!;
+    const compacted = this.#input.config.cleanupPolicy.compact;
+    if (header.lastOffsetDelta < 0 || header.recordsCount < 0)
+      return `a batch says it has ${header.recordsCount} records`;
+    if (compacted ? header.baseOffset < next : header.baseOffset !== next)
+      return `a batch at offset ${header.baseOffset} where ${next} is due`;
+    if (header.partitionLeaderEpoch < this.#lastEpoch)
+      return `a batch of leader epoch ${header.partitionLeaderEpoch} after one of ${this.#lastEpoch}`;
+    return undefined;
+  }
+
+  #keepBatch(segment: Segment, header: BatchHeader): undefined {
+    segment.noteBatch(header, this.#input.config.indexIntervalBytes);
+    this.#producers.replay(header, this.#context.clock.monotonicMs());
+    this.#lastEpoch = header.partitionLeaderEpoch;
+    this.#nextOffset = header.lastOffset + 1;
+    const epoch = header.partitionLeaderEpoch;
+    if (epoch >= 0 && this.#epochs.assign(epoch, header.baseOffset)) this.#epochsChanged = true;
+  }
+
+  /** Bad bytes from `position` on: cut a torn write off, or say that the log is damaged. */
+  async #cut(segment: Segment, file: DiskFile, position: number, reason: string, isLast: boolean): Promise<void> {
+    const { logger, observer, settings } = this.#context;
+    const { clean, config, recoveryPoint, highWatermark } = this.#input;
+    const offset = this.#nextOffset!;
+    const bytes = file.sizeBytes - position;
+    const acknowledged = Math.max(recoveryPoint ?? 0, highWatermark ?? 0);
+    const withinLastWrite = config.flushMessages !== 1 || bytes <= settings.appendGroupBytesMax;
+    const torn = !clean && isLast && offset >= acknowledged && withinLastWrite;
+    if (!torn) {
+      this.#damage(`${file.path}: at byte ${position} (offset ${offset}): ${reason}`);
+      await this.#copyAside(file, position);
+    }
+    logger.warn({ segment: file.path, position, offset, bytes, reason }, "cut a torn write off the end of the log");
+    observer.tornTailCut(bytes);
+    this.#cutBytes += bytes;
+    await segment.truncate(position);
+  }
+
+  #damage(reason: string): void {
+    if (!this.#input.truncateCorruption) throw new LogCorruptError(reason);
+    this.#context.logger.error({ reason }, "the log is damaged here; it is truncated, as asked");
+    this.#damaged = true;
+  }
+
+  /** Keeps the bytes from `position` on in a file beside. */
+  async #copyAside(file: DiskFile, position: number): Promise<void> {
+    const aside = await this.#context.disk.create(`${file.path}.${position}.corrupt`);
+    const chunk = new Uint8Array(copyChunkBytes);
+    for (let at = position; at < file.sizeBytes; ) {
+      const filled = await file.read(at, chunk);
+      await aside.append([chunk.subarray(0, filled)]);
+      at += filled;
+    }
+    await aside.sync();
+    await aside.close();
+  }
+
+  /** The segment before the damage takes appends again. */
+  async #reopenLast(): Promise<void> {
+    const last = this.#segments.pop()!;
+    await last.close();
+    await this.#trust({ baseOffset: last.baseOffset, file: await this.#context.disk.open(last.path) }, true);
+  }
+
+  /** Segments behind the damage: kept, but out of the log. */
+  async #setAside(bases: readonly number[]): Promise<void> {
+    for (const base of bases) {
+      const path = this.#path(base, ".log");
+      await this.#context.disk.rename(path, `${path}.corrupt`);
+      await this.#remove(base);
+    }
+  }
+
+  async #finish(verified: boolean): Promise<RecoveredLog> {
+    const { disk, settings } = this.#context;
+    const logEndOffset = this.#nextOffset!;
+    const firstOffset = this.#segments[0]!.baseOffset;
+    let logStartOffset = Math.max(this.#input.logStartOffset ?? firstOffset, firstOffset);
+    if (logEndOffset < logStartOffset && this.#input.truncateCorruption) logStartOffset = logEndOffset;
+    if (logEndOffset < logStartOffset)
+      throw new LogCorruptError(`${this.#directory} ends at ${logEndOffset}, below its start at ${logStartOffset}`);
+    const active = this.#segments.at(-1)!;
+    if (verified && !this.#input.clean) {
+      if (this.#input.config.flushMessages === 1) await active.rewriteTail(settings.appendGroupBytesMax);
+      await active.sync();
+    }
+    await this.#removeStraySnapshots(logEndOffset);
+    if (this.#epochs.truncateFromEnd(logEndOffset)) this.#epochsChanged = true;
+    if (this.#epochs.truncateFromStart(logStartOffset)) this.#epochsChanged = true;
+    if (this.#epochsChanged) await this.#epochs.write();
+    await disk.syncDir(this.#directory);
+    const highWatermark = Math.min(Math.max(this.#input.highWatermark ?? logStartOffset, logStartOffset), logEndOffset);
+    return {
+      segments: this.#segments,
+      epochs: this.#epochs,
+      producers: this.#producers,
+      logStartOffset,
+      logEndOffset,
+      highWatermark,
+      scannedBytes: this.#scannedBytes,
+      cutBytes: this.#cutBytes,
+    };
+  }
+
+  async #removeStraySnapshots(logEndOffset: number): Promise<void> {
+    const { disk } = this.#context;
+    for (const { name } of await disk.list(this.#directory))
+      if (/^\d{20}\.snapshot$/.test(name) && Number(name.slice(0, 20)) > logEndOffset)
+        await disk.removeFile(`${this.#directory}/${name}`);
+  }
+}
+
+const copyChunkBytes = 1024 * 1024;
+/** Enough to hold the first batch's header; a scan reads no further than it must. */
+const trustHeadBytes = 64 * 1024;
