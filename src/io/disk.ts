@@ -25,7 +25,10 @@ export interface Disk {
   syncDir(directory: string): Promise<void>;
   /** Space on the filesystem that holds `path`. */
   space(path: string): Promise<DiskSpace>;
-  /** Makes this process the only one that uses the folder, until the process ends or unlock. A living holder is a FolderLockedError. */
+  /**
+   * Makes this process the only one that uses the folder, until the process ends or unlock.
+   * A living holder is a FolderLockedError. The folder keeps an entry `.lock`.
+   */
   lock(directory: string): Promise<FolderLock>;
 }
 
@@ -33,7 +36,10 @@ export interface DiskFile {
   readonly path: string;
   /** The size as this handle knows it: opened size, moved by append, write and truncate of this handle. */
   readonly sizeBytes: number;
-  /** Adds the chunks at the end, in order; all of them or a rejection. Not durable before sync(); a crash may keep any part. */
+  /**
+   * Adds the chunks at the end, in order; all of them or a rejection, which may leave a first part past sizeBytes.
+   * Not durable before sync(); a crash may keep any part.
+   */
   append(chunks: readonly Uint8Array[]): Promise<void>;
   /** Writes inside the file or right at its end. Not durable before sync(). */
   write(position: number, bytes: Uint8Array): Promise<void>;

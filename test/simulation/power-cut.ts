@@ -8,7 +8,8 @@ import { SimulatedRandom } from "./simulated-random.ts";
  * Operations are named by their number. Since the changes of a folder survive as a prefix, dropping one of them drops
  * the later ones of that folder too, and keeping one alone keeps the earlier ones.
  * torn: all survives, except that of this write only the first `bytes` did; the file is cut there, or has its full
- * size with zeros or garbage for the rest. drawn: each folder a random prefix, each sector and size at random.
+ * size with zeros or garbage for the rest. drawn: each folder a random prefix, each sector and size at random, the rest
+ * of what grew too unless it is named.
  */
 export type PowerCutChoice =
   | { readonly keep: "nothing" }
@@ -16,7 +17,7 @@ export type PowerCutChoice =
   | { readonly keep: "everythingBut"; readonly operation: number }
   | { readonly keep: "only"; readonly operation: number }
   | { readonly keep: "torn"; readonly operation: number; readonly bytes: number; readonly rest: TornRest }
-  | { readonly keep: "drawn"; readonly seed: number };
+  | { readonly keep: "drawn"; readonly seed: number; readonly rest?: "zeros" | "garbage" };
 export type TornRest = "cut" | "zeros" | "garbage";
 
 const zeros = (length: number) => new Uint8Array(length);
@@ -37,7 +38,7 @@ export function survivalOf(choice: PowerCutChoice): Survival {
     case "torn":
       return torn(choice.operation, choice.bytes, choice.rest);
     case "drawn":
-      return drawn(new SimulatedRandom(choice.seed));
+      return drawn(new SimulatedRandom(choice.seed), choice.rest);
   }
 }
 
@@ -67,9 +68,9 @@ function torn(operation: number, bytes: number, rest: TornRest): Survival {
   };
 }
 
-function drawn(random: SimulatedRandom): Survival {
+function drawn(random: SimulatedRandom, rest: TornRest | undefined): Survival {
   const survives = random.pick([0, 0.1, 0.5, 0.9, 1]);
-  const isGarbage = random.chance(0.3);
+  const isGarbage = rest === undefined ? random.chance(0.3) : rest === "garbage";
   return {
     keepsSector: () => random.chance(survives),
     sizeAfter: (_change, before, after) => {

@@ -274,3 +274,32 @@ test("content put in place from outside is durable", async () => {
   machine.powerCut({ keep: "nothing" });
   expect(contentOf(machine, "/data/checkpoint")).toBe("garbage");
 });
+
+test("a failed sync drops only what was written before it", async () => {
+  const { machine, disk } = await withCheckpoint();
+  const file = await disk.open("/data/checkpoint");
+  await file.write(0, new Uint8Array(1_024).fill(65));
+  machine.failWhen(({ kind }) => kind === "sync", { code: "EIO" });
+  const later = file.append([new Uint8Array(512).fill(66)]);
+  await expect(file.sync()).rejects.toMatchObject({ code: "EIO" });
+  await later;
+  await file.sync();
+  machine.powerCut({ keep: "nothing" });
+  const left = machine.contentOf("/data/checkpoint");
+  expect(left.subarray(11, 1_024)).toEqual(new Uint8Array(1_013));
+  expect(left.subarray(1_024)).toEqual(new Uint8Array(512).fill(66));
+});
+
+test("a bit flipped in a copy after a failed sync stays in the copy", async () => {
+  const { machine, disk } = await withCheckpoint();
+  const file = await disk.open("/data/checkpoint");
+  await file.write(0, bytes("OLD"));
+  machine.failAt(machine.operationCount, { code: "EIO" });
+  await expect(file.sync()).rejects.toMatchObject({ code: "EIO" });
+  await file.sync();
+  machine.copy().flipBit("/data/checkpoint", 10, 0);
+  await file.write(1, bytes("l"));
+  await file.sync();
+  machine.powerCut({ keep: "nothing" });
+  expect(contentOf(machine, "/data/checkpoint")).toBe("OlD content");
+});

@@ -234,6 +234,24 @@ describe("power cut", () => {
     expect(machine.contentOf("/data/a")).toEqual(Uint8Array.from([...filled(100, 1), ...filled(924, 0)]));
   });
 
+  test("what an unsynced truncate cut off does not come back in later growth", async () => {
+    const { machine, disk } = await started();
+    const file = await durable(disk, "/data/a", filled(100, 1));
+    await file.append([filled(2_000, 2)]);
+    await file.truncate(100);
+    await file.append([filled(2_000, 3)]);
+    const append = machine.operationCount - 1;
+    const left = (rest: "zeros" | "garbage") => {
+      const copy = machine.copy();
+      copy.powerCut({ keep: "torn", operation: append, bytes: 0, rest });
+      return copy.contentOf("/data/a").subarray(100);
+    };
+    expect(left("zeros")).toEqual(filled(2_000, 0));
+    for (let start = 0; start < 1_536; start += 512) {
+      expect(new Set(left("garbage").subarray(start, start + 512)).size).toBeGreaterThan(50);
+    }
+  });
+
   test("the changes of a folder survive in their order, any prefix of them", async () => {
     const { machine, disk } = await started();
     for (const name of ["a", "b", "c"]) await disk.create(`/data/${name}`);
