@@ -3,7 +3,7 @@
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { OffsetExpression } from "../protocol/offset-expression.ts";
 import { decodeRecords } from "../protocol/record.ts";
-import { batchSizeAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
+import { batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import type { Partition } from "../replication/partition.ts";
 import type { BrokerParts } from "./broker-parts.ts";
 
@@ -96,14 +96,19 @@ async function placeOfTime(
   timestampMs: number,
   highWatermark: number,
 ): Promise<RecordPlace | undefined> {
-  const { log } = partition;
-  const batch = await log.findTimestamp(timestampMs, highWatermark);
-  if (!batch) return undefined;
-  return firstRecord(
-    parts,
-    batch,
-    (record) => record.timestamp >= timestampMs && Math.max(record.offset, log.logStartOffset),
-  );
+  let from = partition.log.logStartOffset;
+  for (;;) {
+    const batch = await partition.log.findTimestamp(timestampMs, from, highWatermark);
+    if (!batch) return undefined;
+    const start = from;
+    const place = firstRecord(
+      parts,
+      batch,
+      ({ offset, timestamp }) => offset >= start && timestamp >= timestampMs && offset,
+    );
+    if (place) return place;
+    from = lastOffsetAt(viewOf(batch), 0) + 1; // the log start cuts through this batch, and the record was before it
+  }
 }
 
 /** The first record that `pick` gives an offset for, in the first batch of `bytes`. */

@@ -169,13 +169,16 @@ export class PartitionLog {
     });
   }
 
-  /** The batch below `endOffset` that holds the first record at or after `timestamp`, if there is one. */
-  async findTimestamp(timestamp: number, endOffset: number): Promise<Uint8Array | undefined> {
+  /**
+   * The first batch that reaches from `fromOffset` or above to below `endOffset` and whose largest timestamp is ≥ `timestamp`.
+   * Which of its records it is, and whether one at or above `fromOffset` is, only its records tell.
+   */
+  async findTimestamp(timestamp: number, fromOffset: number, endOffset: number): Promise<Uint8Array | undefined> {
     return this.#guarded(async () => {
-      for (const segment of [...this.#segments]) {
+      for (const segment of this.#segments.slice(this.#indexOfSegment(fromOffset))) {
         if (segment.baseOffset >= endOffset || !this.#segments.includes(segment)) continue;
         if ((await segment.largestTimestamp()) < timestamp) continue;
-        const batch = await segment.findTimestamp(timestamp, endOffset, segment.sizeBytes);
+        const batch = await segment.findTimestamp(timestamp, fromOffset, endOffset, segment.sizeBytes);
         if (batch) return batch;
       }
       return undefined;

@@ -209,15 +209,20 @@ export class Segment {
     });
   }
 
-  /** The first batch below `endOffset` whose largest timestamp is ≥ `timestamp`, as bytes. */
-  async findTimestamp(timestamp: number, endOffset: number, endPosition: number): Promise<Uint8Array | undefined> {
+  /** The first batch that reaches from `fromOffset` or above to below `endOffset` and whose largest timestamp is ≥ `timestamp`. */
+  async findTimestamp(
+    timestamp: number,
+    fromOffset: number,
+    endOffset: number,
+    endPosition: number,
+  ): Promise<Uint8Array | undefined> {
     return this.#whileOpen(async () => {
       const { offsets, times } = await this.#loadIndexes();
-      const from = offsets.positionBefore(times.offsetBefore(timestamp));
+      const from = offsets.positionBefore(Math.max(fromOffset, times.offsetBefore(timestamp)));
       let found: Uint8Array | undefined;
       await scanBatches(this.#file, from, endPosition, (header, _position, bytes) => {
         if (header.lastOffset >= endOffset) return "beyond the bound";
-        if (header.maxTimestamp < timestamp) return undefined;
+        if (header.maxTimestamp < timestamp || header.lastOffset < fromOffset) return undefined;
         found = bytes.slice();
         return "found";
       });

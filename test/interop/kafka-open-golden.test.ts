@@ -88,7 +88,7 @@ describe.each([
       const stored = expected.segments.flatMap((segment) => segment.batches);
       const readable = stored.filter((batch) => batch.lastOffset >= log.logStartOffset);
       for (const { maxTimestamp } of readable) {
-        const found = await log.findTimestamp(maxTimestamp, log.logEndOffset);
+        const found = await log.findTimestamp(maxTimestamp, log.logStartOffset, log.logEndOffset);
         const first = readable.find((batch) => batch.maxTimestamp >= maxTimestamp);
         expect(found && batchesOf(found)[0]?.baseOffset).toBe(first?.baseOffset);
       }
