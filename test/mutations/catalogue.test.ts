@@ -22,16 +22,12 @@ describe("the catalogue", () => {
   });
 
   test("holds the mutations of every file here", async () => {
-    const modules = import.meta.glob<Record<string, readonly Mutation[]>>("./*.ts");
-    const tools = /^\.\/(?:mutation|catalogue|vite-plugin|run-mutant|.*\.test)\.ts$/;
-    const dataFiles = Object.keys(modules).filter((path) => !tools.test(path));
-    const found = await Promise.all(
-      dataFiles.map(async (path) => Object.values((await modules[path]?.()) ?? {}).flat()),
-    );
-    expect(dataFiles.length).toBe(
-      readdirSync(import.meta.dirname).filter((name) => !tools.test(`./${name}`) && name.endsWith(".ts")).length,
-    );
-    expect(new Set(found.flat())).toEqual(new Set(mutations));
+    const tools = /^(?:mutation|catalogue|vite-plugin|run-mutant|.*\.test)\.ts$/;
+    const dataFiles = readdirSync(import.meta.dirname).filter((name) => name.endsWith(".ts") && !tools.test(name));
+    const modules = await Promise.all(dataFiles.map((name) => import(join(import.meta.dirname, name))));
+    const found = modules.flatMap((module: Record<string, readonly Mutation[]>) => Object.values(module).flat());
+    expect(found.length).toBeGreaterThan(0);
+    expect(new Set(found)).toEqual(new Set(mutations));
   });
 });
 
