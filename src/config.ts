@@ -1,0 +1,159 @@
+// Every setting of the broker, once: its default, bounds, unit and what it does. Flags, environment variables, the YAML file,
+// the types and the printed table all come from here.
+
+interface IntegerSetting {
+  readonly kind: "integer";
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly unit: string;
+  readonly help: string;
+}
+interface TextSetting {
+  readonly kind: "text";
+  readonly default: string;
+  readonly help: string;
+}
+interface OptionalTextSetting {
+  readonly kind: "optionalText";
+  readonly default: undefined;
+  readonly help: string;
+}
+interface ChoiceSetting<C extends string> {
+  readonly kind: "choice";
+  readonly default: C;
+  readonly choices: readonly C[];
+  readonly help: string;
+}
+interface SwitchSetting {
+  readonly kind: "switch";
+  readonly default: boolean;
+  readonly help: string;
+}
+interface ListSetting {
+  readonly kind: "list";
+  readonly default: readonly string[];
+  readonly help: string;
+}
+
+export type Setting =
+  | IntegerSetting
+  | TextSetting
+  | OptionalTextSetting
+  | ChoiceSetting<string>
+  | SwitchSetting
+  | ListSetting;
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+function integer(defaultValue: number, min: number, max: number, unit: string, help: string): IntegerSetting {
+  return { kind: "integer", default: defaultValue, min, max, unit, help };
+}
+const bytes = (defaultValue: number, min: number, max: number, help: string) =>
+  integer(defaultValue, min, max, "bytes", help);
+const milliseconds = (defaultValue: number, min: number, max: number, help: string) =>
+  integer(defaultValue, min, max, "ms", help);
+
+export const settingsTable = {
+  dataDir: { kind: "text", default: "./data", help: "The folder that holds everything this broker keeps." },
+  listen: {
+    kind: "text",
+    default: "127.0.0.1:8082",
+    help: "The address and port to serve HTTP on; port 0 takes a free one.",
+  },
+  brokerId: integer(1, 0, 2 ** 31 - 1, "", "This broker's number; a data folder belongs to one number for ever."),
+  advertisedUrl: {
+    kind: "optionalText",
+    default: undefined,
+    help: "Where clients reach this broker, if that is not the listen address.",
+  },
+  logLevel: {
+    kind: "choice",
+    default: "info",
+    choices: ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    help: "The least severe events that are logged.",
+  },
+  autoCreateTopics: { kind: "switch", default: false, help: "Producing to a topic that does not exist makes it." },
+  defaultPartitionCount: integer(1, 1, 10_000, "", "Partitions of a topic that is made without saying how many."),
+  allowedOrigins: { kind: "list", default: [], help: "Browser origins, beside the broker's own, that may call it." },
+  allowedHosts: {
+    kind: "list",
+    default: [],
+    help: "Host names, beside loopback ones, that a request to a loopback listener may name.",
+  },
+  appendQueueBytesMax: bytes(
+    32 * MiB,
+    64 * KiB,
+    4 * GiB,
+    "Batches that may wait for one partition's disk; more is refused with 429.",
+  ),
+  appendGroupBytesMax: bytes(
+    4 * MiB,
+    64 * KiB,
+    64 * MiB,
+    "The most that one write to a partition holds; also the bound of max.message.bytes and of a torn write.",
+  ),
+  requestBytesInFlightMax: bytes(
+    256 * MiB,
+    1 * MiB,
+    64 * GiB,
+    "Request bodies that may be held at once; more is refused with 503.",
+  ),
+  maxBodyBytes: bytes(32 * MiB, 1 * KiB, 1 * GiB, "The largest request body, inflated; NDJSON bodies have no limit."),
+  maxLineBytes: bytes(8 * MiB, 1 * KiB, 256 * MiB, "The longest line of an NDJSON body."),
+  maxPageBytes: bytes(16 * MiB, 64 * KiB, 256 * MiB, "The most that one page of records may be asked to hold."),
+  maxWaitMs: milliseconds(
+    55 * second,
+    0,
+    10 * minute,
+    "The longest that a read waits; longer wishes are lowered to it.",
+  ),
+  maxPartitionsPerRead: integer(256, 1, 10_000, "", "The most partitions that one read covers."),
+  jsonDepthMax: integer(64, 8, 512, "", "How deep JSON and msgpack in a request may nest."),
+  decompressedBytesMax: bytes(64 * MiB, 1 * MiB, 1 * GiB, "The most that one compressed batch may inflate to."),
+  idempotencyKeysMax: integer(10_000, 0, 1_000_000, "", "Idempotency-Keys that a partition remembers."),
+  idempotencyWindowMs: milliseconds(10 * minute, 0, 7 * day, "How long an Idempotency-Key is remembered."),
+  producerIdsMax: integer(100_000, 1, 10_000_000, "", "Idempotent producers that a partition remembers."),
+  producerIdExpirationMs: milliseconds(day, minute, 365 * day, "How long a silent idempotent producer is remembered."),
+  lowDiskBytes: bytes(256 * MiB, 0, 1024 * GiB, "Free space below which records are refused, before the disk is full."),
+  lowDiskCheckMs: milliseconds(2 * second, 100, 10 * minute, "How often the free space is looked at."),
+  retentionCheckMs: milliseconds(5 * minute, 100, day, "How often logs are looked through for segments to delete."),
+  checkpointIntervalMs: milliseconds(
+    minute,
+    100,
+    hour,
+    "How often recovery points are written; recovery scans what came after.",
+  ),
+  fileDeleteDelayMs: milliseconds(minute, 0, day, "How long deleted files stay for those who still read them."),
+  recoveryConcurrency: integer(4, 1, 256, "", "Logs that are opened at once at start."),
+  shutdownGraceMs: milliseconds(30 * second, 0, hour, "How long a shutdown waits for requests to finish."),
+  requestIdleMs: milliseconds(10 * second, 100, 10 * minute, "How long a request body may pause."),
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settingsTable;
+
+type ValueOf<S extends Setting> = S extends IntegerSetting
+  ? number
+  : S extends TextSetting
+    ? string
+    : S extends OptionalTextSetting
+      ? string | undefined
+      : S extends ChoiceSetting<infer C>
+        ? C
+        : S extends SwitchSetting
+          ? boolean
+          : readonly string[];
+
+export type Settings = { readonly [Name in SettingName]: ValueOf<(typeof settingsTable)[Name]> };
+
+export const settingNames = Object.keys(settingsTable) as readonly SettingName[];
+
+export const defaultSettings = Object.fromEntries(
+  settingNames.map((name) => [name, settingsTable[name].default]),
+) as unknown as Settings;
