@@ -1,5 +1,6 @@
 // Where the cluster's facts live: one port, two stores (single-node-store.ts; etcd in a cluster).
-// Keys are paths ("topics/orders"), values are JSON values. Every change gets the next revision of one counter.
+// Keys are paths of printable ASCII ("topics/orders"), values are JSON values, read-only once stored. Every transaction that
+// changes something gets the next revision of one counter.
 // Both stores pass test/cluster/metadata-store.contract.ts.
 
 export interface StoredValue {
@@ -48,17 +49,31 @@ export interface Watch {
   cancel(): void;
 }
 
-/** A transaction's most compares and most operations, each. */
+/** A transaction's most compares and most operations, each. More is a caller's bug. */
 export const transactionOperationsMax = 128;
+/** A transaction's keys and values as JSON text, together; a larger one is refused with INVALID_REQUEST. */
+export const transactionBytesMax = 1024 * 1024;
 
+/** A put named a lease that has ended, or never was: the transaction did nothing. */
+export class LeaseGoneError extends Error {
+  override readonly name = "LeaseGoneError";
+  constructor(lease: number) {
+    super(`the lease ${lease} has ended`);
+  }
+}
+
+/** Where a method rejects instead of telling, it did nothing. */
 export interface MetadataStore {
   /** Linearizable. */
   get(key: string): Promise<StoredValue | undefined>;
   /** All keys that start with `prefix`, sorted by key. Linearizable. */
   range(prefix: string): Promise<Snapshot>;
-  /** All operations if all compares are true, durable when committed; never some of them. A key may appear in one operation only. */
+  /**
+   * All operations if all compares are true, durable when committed; never some of them. A key may appear in one operation
+   * only. To delete what is not there changes nothing; a transaction that changes nothing leaves the revision.
+   */
   transaction(compares: readonly Compare[], operations: readonly Operation[]): Promise<TransactionResult>;
-  /** Tells of changes to keys that start with `prefix`, from `fromRevision` on. */
+  /** Tells of changes to keys that start with `prefix`, from `fromRevision` on. The first call comes after this returns. */
   watch(prefix: string, fromRevision: number, handler: WatchHandler): Watch;
   /** A lease whose keys are deleted when it is not kept alive for `ttlSeconds`. */
   grantLease(ttlSeconds: number): Promise<number>;
@@ -66,5 +81,6 @@ export interface MetadataStore {
   keepAlive(lease: number): Promise<boolean>;
   /** Ends the lease and deletes its keys. */
   revokeLease(lease: number): Promise<void>;
+  /** Waits for the transactions already given; ends the watches. */
   close(): Promise<void>;
 }
