@@ -108,7 +108,7 @@ export class MetadataFile {
 
   /** Durable when it returns. After a rejection the file must not be used again. */
   async append(encodedChanges: readonly string[]): Promise<void> {
-    const frame = encodeFrame(`[${encodedChanges.join(",")}]`, this.#codecs);
+    const frame = encodeFrame(`{"changes":[${encodedChanges.join(",")}]}`, this.#codecs);
     assert(frame.length <= frameBytesMax, `a metadata frame of ${frame.length} bytes`);
     await this.#file.append([frame]);
     await this.#file.sync();
@@ -150,7 +150,7 @@ function snapshotFrames(keys: KeySpace, codecs: Codecs): Uint8Array[] {
   let rows: string[] = [];
   let length = 0;
   const close = () => {
-    if (rows.length > 0) frames.push(encodeFrame(`[${rows.join(",")}]`, codecs));
+    if (rows.length > 0) frames.push(encodeFrame(`{"entries":[${rows.join(",")}]}`, codecs));
     rows = [];
     length = 0;
   };
@@ -187,7 +187,7 @@ function readContent(path: string, bytes: Uint8Array, codecs: Codecs): Content {
       checkTorn(path, bytes, end, codecs);
       break;
     }
-    for (const row of parsed<ChangeRow[]>(path, end, frame)) {
+    for (const row of rowsOf<ChangeRow>(path, end, frame, "changes")) {
       const events = orCorrupt(path, end, () => keys.apply(changeOf(row)));
       changes.push({ revision: row.revision, events });
     }
@@ -229,7 +229,8 @@ function readSnapshot(path: string, bytes: Uint8Array, codecs: Codecs): { keys: 
         `the snapshot is damaged: ${entries.length} of ${entryCount} entries read`,
       );
     const at = end;
-    for (const row of parsed<EntryRow[]>(path, at, frame)) entries.push(orCorrupt(path, at, () => entryOf(...row)));
+    for (const row of rowsOf<EntryRow>(path, at, frame, "entries"))
+      entries.push(orCorrupt(path, at, () => entryOf(...row)));
     end = frame.end;
   }
   if (entries.length > entryCount)
@@ -239,6 +240,12 @@ function readSnapshot(path: string, bytes: Uint8Array, codecs: Codecs): { keys: 
 
 function parsed<T>(path: string, position: number, frame: Frame): T {
   return orCorrupt(path, position, () => JSON.parse(frame.payload) as T);
+}
+
+function rowsOf<T>(path: string, position: number, frame: Frame, name: "entries" | "changes"): readonly T[] {
+  const rows = parsed<Readonly<Record<string, readonly T[]>>>(path, position, frame)[name];
+  if (!rows) throw new MetadataCorruptError(path, position, `unexpected content: ${name} belong here`);
+  return rows;
 }
 
 /** A frame whose sum is right and whose content is not came from another program or a bug. */
