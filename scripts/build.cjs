@@ -68,7 +68,12 @@ function buildIfStale() {
   return isFresh(stamp) || build(stamp);
 }
 
-module.exports = { buildIfStale };
+/** Makes the next buildIfStale build, whatever dist holds. */
+function forgetBuild() {
+  rmSync(join(dist, stampFile), { force: true });
+}
+
+module.exports = { buildIfStale, forgetBuild };
 
 if (require.main === module) {
   const built = process.argv.includes("--if-stale") ? buildIfStale() : build(sourceStamp());

@@ -3,10 +3,12 @@
 
 const { spawn } = require("node:child_process");
 const { join } = require("node:path");
-const { buildIfStale } = require("./build.cjs");
+const { buildIfStale, forgetBuild } = require("./build.cjs");
 
 const root = join(__dirname, "..");
 if (!buildIfStale()) process.exit(1);
+// From here on tsc writes to dist as it likes.
+forgetBuild();
 
 const tsc = [require.resolve("typescript/bin/tsc"), "-p", "tsconfig.build.json", "--watch", "--preserveWatchOutput"];
 const broker = ["--watch", "--watch-preserve-output", "dist/bin/millrace.cjs", "serve", ...process.argv.slice(2)];
