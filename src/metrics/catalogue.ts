@@ -36,7 +36,11 @@ const table = {
     labels: [],
     help: "Bytes of request bodies held in memory; new ones are refused above requestBytesInFlightMax.",
   },
-  millrace_streams: { type: "gauge", labels: ["format"], help: "Open reading streams (sse, ndjson)." },
+  millrace_streams: {
+    type: "gauge",
+    labels: ["format"],
+    help: "Open streams by format (sse, ndjson, ndjson-produce).",
+  },
   millrace_records_produced_total: {
     type: "counter",
     labels: ["topic"],

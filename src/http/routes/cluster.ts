@@ -1,0 +1,71 @@
+// The one discovery document.
+
+import type { HttpContext } from "../http-context.ts";
+import { requestHeadersMax } from "../limits.ts";
+import { mediaTypes } from "../media-type.ts";
+import { objectOffers, type Route } from "../route.ts";
+
+/** What this broker knows beyond the first version of the API. */
+export const features: readonly string[] = ["idempotency-key", "idempotent-producer", "ndjson", "record-batch", "sse"];
+
+const clusterSchema = {
+  type: "object",
+  required: ["clusterId", "version", "features", "controller", "brokers", "limits"],
+  properties: {
+    clusterId: { type: "string" },
+    version: { type: "string" },
+    features: { type: "array", items: { type: "string" } },
+    controller: { type: ["integer", "null"] },
+    brokers: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["id", "url", "rack", "state"],
+        properties: {
+          id: { type: "integer" },
+          url: { type: ["string", "null"] },
+          rack: { type: ["string", "null"] },
+          state: { type: "string" },
+        },
+      },
+    },
+    limits: { type: "object", additionalProperties: { type: "number" } },
+  },
+} as const;
+
+export function clusterRoutes({ broker, settings, version }: HttpContext): readonly Route[] {
+  const limits = {
+    maxBodyBytes: settings.maxBodyBytes,
+    maxLineBytes: settings.maxLineBytes,
+    maxPageBytes: settings.maxPageBytes,
+    maxPartitionsPerRead: settings.maxPartitionsPerRead,
+    maxRecordBytes: settings.appendGroupBytesMax,
+    maxRequestHeaders: requestHeadersMax,
+    maxWaitMs: settings.maxWaitMs,
+    idempotencyKeysMax: settings.idempotencyKeysMax,
+    idempotencyWindowMs: settings.idempotencyWindowMs,
+    requestBytesInFlightMax: settings.requestBytesInFlightMax,
+    requestIdleMs: settings.requestIdleMs,
+  };
+  return [
+    {
+      method: "GET",
+      path: "/v1/cluster",
+      operationId: "describeCluster",
+      tag: "Operation",
+      summary: "Brokers, features and limits",
+      offers: objectOffers,
+      answers: {
+        200: {
+          description: "The cluster.",
+          content: { [mediaTypes.json]: clusterSchema, [mediaTypes.msgpack]: clusterSchema },
+        },
+      },
+      problems: [],
+      handle: (exchange) => {
+        const { clusterId, controller, brokers } = broker.describeCluster();
+        exchange.answer(200, { clusterId, version, features, controller, brokers, limits });
+      },
+    },
+  ];
+}

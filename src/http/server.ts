@@ -1,0 +1,289 @@
+// The HTTP server: what happens to every request before and after its route, and how the server starts and stops.
+// All that fastify would do by itself to bodies, queries, errors and timeouts is off: a broker must not guess (docs/decisions/0001, 26).
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { assert } from "../assert.ts";
+import { BrokerError } from "../protocol/error-codes.ts";
+import { ClientGoneError } from "./body.ts";
+import { clientErrorAnswer } from "./client-error.ts";
+import { HttpContext, type HttpOptions } from "./http-context.ts";
+import {
+  connectionsCheckMs,
+  drainMs,
+  headerBytesMax,
+  headersTimeoutMs,
+  keepAliveMs,
+  pathParameterCharactersMax,
+  requestHeadersMax,
+} from "./limits.ts";
+import { formatUrl, type ListenAddress, parseListenAddress } from "./listen-address.ts";
+import { negotiate } from "./media-type.ts";
+import { exposedHeaders, isLoopbackName, judgeHost, judgeOrigin, type OriginRules, originRefused } from "./origin.ts";
+import { PathIndex } from "./path-index.ts";
+import { problemMediaType, problemOf, unexpected } from "./problem.ts";
+import { parseQuery } from "./query.ts";
+import { OperationMetrics, RequestState } from "./request-state.ts";
+import { Exchange, notAcceptable, type Route } from "./route.ts";
+import { allRoutes } from "./routes/all.ts";
+
+export interface HttpServer {
+  readonly app: FastifyInstance;
+  /** Resolves with the URL once connections are taken. */
+  listen(): Promise<string>;
+  /**
+   * Takes no more connections, ends waiting reads and streams, lets what is in flight finish for `graceMs`, then cuts what is left.
+   * Readiness is false from the first moment.
+   */
+  stop(graceMs: number): Promise<void>;
+}
+
+const preconditions = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] as const;
+const visibleAscii = /^[\x21-\x7e]{1,128}$/;
+const stateOf = Symbol("the request's state");
+const emptyQueryText = { text: "" };
+
+export function createHttpServer(options: HttpOptions): HttpServer {
+  const http = new HttpContext(options);
+  const app = newFastify(http);
+  const routes = allRoutes(http);
+  const paths = new PathIndex(routes);
+  const unmatched = new OperationMetrics("unmatched", http.metrics);
+  const rules = originRules(http);
+  const inFlight = http.metrics.gauge("millrace_requests_in_flight", {});
+  const awaitContinue = new WeakSet<IncomingMessage>();
+
+  app.decorateRequest("state", null as unknown as RequestState);
+  app.removeAllContentTypeParsers();
+  // Routes read their bodies themselves: each knows its own limits, and some read while they append.
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
+  app.setErrorHandler((error, request, reply) => refuse(http, request, reply, error));
+
+  app.addHook("onRequest", (request, reply, done) => {
+    const state = new RequestState(http.clock.monotonicMs(), unmatched);
+    request.state = state;
+    state.awaitsContinue = awaitContinue.has(request.raw);
+    inFlight.inc();
+    (reply.raw as Stateful)[stateOf] = { http, request };
+    reply.raw.on("close", answerEnded);
+    reply.raw.on("close", decrement);
+    standardHeaders(http, request, reply);
+    const refusal = judgeRequest(request, reply, rules);
+    if (refusal !== undefined) refuse(http, request, reply, refusal);
+    else if (request.method === "OPTIONS") answerOptions(request, reply, paths);
+    else done();
+  });
+  const decrement = () => inFlight.dec();
+
+  for (const route of routes) addRoute(app, http, route);
+
+  app.setNotFoundHandler((request, reply) => {
+    const allowed = paths.methodsOf(pathOf(request));
+    if (allowed.length === 0)
+      throw new BrokerError("ROUTE_NOT_FOUND", "there is no such route; /openapi.json lists them");
+    reply.header("allow", allowed.join(", "));
+    throw new BrokerError("METHOD_NOT_ALLOWED", `this route takes ${allowed.join(", ")}`);
+  });
+  app.addHook("preClose", () => http.streams.drain());
+
+  app.server.maxHeadersCount = 0; // all are counted by judgeRequest; Node would drop the rest in silence
+  app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
+    awaitContinue.add(request);
+    app.server.emit("request", request, response);
+  });
+  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, graceMs) };
+}
+
+function newFastify(http: HttpContext): FastifyInstance {
+  return fastify({
+    logger: false,
+    requestIdHeader: false,
+    genReqId: (raw) => {
+      const given = raw.headers["x-request-id"];
+      return typeof given === "string" && visibleAscii.test(given) ? given : http.newRequestId();
+    },
+    bodyLimit: http.settings.maxBodyBytes,
+    requestTimeout: 0,
+    connectionTimeout: 0,
+    keepAliveTimeout: keepAliveMs,
+    return503OnClosing: false,
+    forceCloseConnections: "idle",
+    exposeHeadRoutes: false, // asked for route by route
+    routerOptions: {
+      maxParamLength: pathParameterCharactersMax,
+      querystringParser: (text) => (text === "" ? emptyQueryText : { text }),
+    },
+    http: {
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: headersTimeoutMs,
+      connectionsCheckingInterval: connectionsCheckMs,
+    },
+    clientErrorHandler: (error, socket) => clientErrorAnswer(error, socket as Socket, http),
+    frameworkErrors: (_error, request, reply) => {
+      request.state = new RequestState(http.clock.monotonicMs(), new OperationMetrics("unmatched", http.metrics));
+      standardHeaders(http, request, reply);
+      refuse(http, request, reply, new BrokerError("INVALID_REQUEST", "the path is not percent-encoded UTF-8"));
+    },
+  }) as unknown as FastifyInstance;
+}
+
+function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
+  const operation = new OperationMetrics(route.operationId, http.metrics);
+  const queryNames = Object.keys(route.query ?? {});
+  app.route({
+    method: route.method,
+    url: route.path,
+    exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
+    config: { produce: route.produce === true },
+    handler: (request, reply) => {
+      request.state.operation = operation;
+      const mediaType = negotiate(request.headers.accept, route.offers);
+      if (mediaType === undefined) throw notAcceptable(route.offers);
+      const query = parseQuery((request.query as { readonly text: string }).text, queryNames);
+      return route.handle(new Exchange(http, request, reply, query, mediaType));
+    },
+  });
+}
+
+interface Stateful extends ServerResponse {
+  [stateOf]?: { readonly http: HttpContext; readonly request: FastifyRequest };
+}
+
+/** The answer has ended or the connection is gone: gives back what the request held, and lets the rest of its body run out. */
+function answerEnded(this: ServerResponse): void {
+  const held = (this as Stateful)[stateOf];
+  if (held === undefined) return;
+  const { http, request } = held;
+  const state = request.state;
+  http.bodyBudget.give(state.bytesHeld);
+  state.bytesHeld = 0;
+  state.operation.answered(this.writableFinished || this.writableEnded ? String(this.statusCode) : "aborted");
+  if (!state.isStream) state.operation.duration.observe((http.clock.monotonicMs() - state.startedMs) / 1000);
+  const raw = request.raw;
+  if (raw.complete !== false || raw.destroyed) return;
+  const deadline = { dueMs: http.clock.monotonicMs() + drainMs, expire: () => raw.socket.destroy() };
+  http.deadlines.add(deadline);
+  raw.once("close", () => http.deadlines.remove(deadline)).resume();
+}
+
+function standardHeaders(http: HttpContext, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header("cache-control", "no-store");
+  reply.header("x-content-type-options", "nosniff");
+  reply.header("vary", "Accept, Origin");
+  reply.header("x-request-id", request.id);
+  if (http.draining) reply.header("connection", "close");
+}
+
+function originRules(http: HttpContext): OriginRules {
+  const { allowedOrigins, allowedHosts } = http.settings;
+  const { host } = addressOf(http);
+  return {
+    allowedOrigins,
+    allowedHosts: isLoopbackName(host.includes(":") ? `[${host}]` : host) ? allowedHosts : undefined,
+  };
+}
+
+/** What holds for every request, whatever its route; nothing was done yet. */
+function judgeRequest(request: FastifyRequest, reply: FastifyReply, rules: OriginRules): BrokerError | undefined {
+  const { headers, rawHeaders } = request.raw;
+  if (rawHeaders.length > 2 * requestHeadersMax) {
+    return new BrokerError("INVALID_REQUEST", `a request may have ${requestHeadersMax} headers`, {
+      fields: { limit: { name: "requestHeadersMax", value: requestHeadersMax } },
+    });
+  }
+  const hostRefusal = judgeHost(headers.host, rules);
+  if (hostRefusal !== undefined) return hostRefusal;
+  if (headers.origin !== undefined) {
+    const verdict = judgeOrigin(headers.origin, headers.host, rules);
+    if (verdict === "refused") return originRefused();
+    if (verdict === "allowed") {
+      reply.header("access-control-allow-origin", headers.origin);
+      reply.header("access-control-expose-headers", exposedHeaders);
+    }
+  }
+  const unknown = preconditions.filter((name) => headers[name] !== undefined);
+  if (unknown.length === 0) return undefined;
+  return new BrokerError("INVALID_REQUEST", `the precondition ${unknown[0]} is not known here; see expectedOffset`, {
+    fields: { unknown },
+  });
+}
+
+function pathOf(request: FastifyRequest): string {
+  const url = request.raw.url ?? "/";
+  const end = url.search(/[?#]/);
+  return end < 0 ? url : url.slice(0, end);
+}
+
+/** OPTIONS: the methods of a path; to a browser of an allowed origin also what it may send. */
+function answerOptions(request: FastifyRequest, reply: FastifyReply, paths: PathIndex): void {
+  const allowed = paths.methodsOf(pathOf(request));
+  if (allowed.length === 0)
+    throw new BrokerError("ROUTE_NOT_FOUND", "there is no such route; /openapi.json lists them");
+  const methods = allowed.join(", ");
+  reply.header("allow", methods);
+  const wanted = request.headers["access-control-request-headers"];
+  if (reply.hasHeader("access-control-allow-origin")) {
+    reply.header("access-control-allow-methods", methods);
+    reply.header("access-control-max-age", "600");
+    if (wanted !== undefined && /^[\w!#$%&'*+.^`|~, -]{1,2000}$/.test(wanted)) {
+      reply.header("access-control-allow-headers", wanted);
+    }
+  }
+  reply.code(204).send();
+}
+
+/** Every refusal of a request ends here, a bug too. */
+function refuse(http: HttpContext, request: FastifyRequest, reply: FastifyReply, cause: unknown): void {
+  if (cause instanceof ClientGoneError) {
+    reply.hijack();
+    reply.raw.destroy();
+    return;
+  }
+  const error = asBrokerError(http, request, cause);
+  const produce = (request.routeOptions.config as { produce?: boolean }).produce === true;
+  const problem = problemOf(error, { requestId: request.id, random: http.random, produce });
+  if (problem.retryAfter !== undefined) reply.header("retry-after", problem.retryAfter);
+  reply.code(problem.status).header("content-type", problemMediaType).send(problem.body);
+}
+
+function asBrokerError(http: HttpContext, request: FastifyRequest, cause: unknown): BrokerError {
+  if (cause instanceof BrokerError && cause.code !== "UNKNOWN_SERVER_ERROR") return cause;
+  const code = (cause as { code?: unknown } | null)?.code;
+  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") {
+    return new BrokerError("UNSUPPORTED_MEDIA_TYPE", "the Content-Type is not a media type");
+  }
+  http.logger.error(
+    { err: cause, requestId: request.id, operation: request.state.operation.api },
+    "a request met a bug and was answered 500",
+  );
+  return unexpected(cause);
+}
+
+async function listen(http: HttpContext, app: FastifyInstance): Promise<string> {
+  const { host, port } = addressOf(http);
+  await app.listen({ host, port });
+  const bound = app.server.address() as AddressInfo;
+  return formatUrl({ host, port: bound.port });
+}
+
+function addressOf(http: HttpContext): ListenAddress {
+  const address = parseListenAddress(http.settings.listen);
+  assert(address !== undefined, `listen is no address: ${http.settings.listen}`);
+  return address;
+}
+
+async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): Promise<void> {
+  http.draining = true;
+  http.broker.drain();
+  const cut = http.clock.setTimer(graceMs, () => {
+    http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
+    app.server.closeAllConnections();
+  });
+  try {
+    await app.close();
+  } finally {
+    cut.cancel();
+    http.deadlines.stop();
+  }
+}
