@@ -1,5 +1,5 @@
 // Every setting of the broker, once: its default, bounds, unit and what it does. Flags, environment variables, the YAML file,
-// the types and the printed table all come from here.
+// the types and the printed table all come from here. Where values come from is load-config.ts.
 
 interface IntegerSetting {
   readonly kind: "integer";
@@ -9,14 +9,21 @@ interface IntegerSetting {
   readonly unit: string;
   readonly help: string;
 }
+/** What a text must look like, and how to say so. */
+interface TextForm {
+  readonly pattern: RegExp;
+  readonly says: string;
+}
 interface TextSetting {
   readonly kind: "text";
   readonly default: string;
+  readonly form: TextForm;
   readonly help: string;
 }
 interface OptionalTextSetting {
   readonly kind: "optionalText";
   readonly default: undefined;
+  readonly form: TextForm;
   readonly help: string;
 }
 interface ChoiceSetting<C extends string> {
@@ -33,6 +40,8 @@ interface SwitchSetting {
 interface ListSetting {
   readonly kind: "list";
   readonly default: readonly string[];
+  /** Of each element. */
+  readonly form: TextForm;
   readonly help: string;
 }
 
@@ -60,17 +69,35 @@ const bytes = (defaultValue: number, min: number, max: number, help: string) =>
 const milliseconds = (defaultValue: number, min: number, max: number, help: string) =>
   integer(defaultValue, min, max, "ms", help);
 
+const port = "(?:\\d{1,4}|[1-5]\\d{4}|6[0-4]\\d{3}|65[0-4]\\d{2}|655[0-2]\\d|6553[0-5])";
+const path: TextForm = { pattern: /^[^\0]+$/, says: "a path" };
+const address: TextForm = {
+  pattern: new RegExp(`^(?:\\[[0-9a-fA-F:.]+\\]|[^:[\\]\\s]+):${port}$`),
+  says: "host:port, like 127.0.0.1:8082 or [::1]:8082",
+};
+const url: TextForm = {
+  pattern: /^https?:\/\/[^\s/]+$/,
+  says: "a URL without a path, like https://broker.example.com",
+};
+const origin: TextForm = {
+  pattern: /^[a-z][a-z0-9+.-]*:\/\/[^\s/]+$/,
+  says: "an origin, like https://app.example.com",
+};
+const hostName: TextForm = { pattern: /^[^\s/:]+(?::\d+)?$/, says: "a host name" };
+
 export const settingsTable = {
-  dataDir: { kind: "text", default: "./data", help: "The folder that holds everything this broker keeps." },
+  dataDir: { kind: "text", default: "./data", form: path, help: "The folder that holds everything this broker keeps." },
   listen: {
     kind: "text",
     default: "127.0.0.1:8082",
+    form: address,
     help: "The address and port to serve HTTP on; port 0 takes a free one.",
   },
   brokerId: integer(1, 0, 2 ** 31 - 1, "", "This broker's number; a data folder belongs to one number for ever."),
   advertisedUrl: {
     kind: "optionalText",
     default: undefined,
+    form: url,
     help: "Where clients reach this broker, if that is not the listen address.",
   },
   logLevel: {
@@ -81,10 +108,16 @@ export const settingsTable = {
   },
   autoCreateTopics: { kind: "switch", default: false, help: "Producing to a topic that does not exist makes it." },
   defaultPartitionCount: integer(1, 1, 10_000, "", "Partitions of a topic that is made without saying how many."),
-  allowedOrigins: { kind: "list", default: [], help: "Browser origins, beside the broker's own, that may call it." },
+  allowedOrigins: {
+    kind: "list",
+    default: [],
+    form: origin,
+    help: "Browser origins, beside the broker's own, that may call it.",
+  },
   allowedHosts: {
     kind: "list",
     default: [],
+    form: hostName,
     help: "Host names, beside loopback ones, that a request to a loopback listener may name.",
   },
   appendQueueBytesMax: bytes(
@@ -95,7 +128,7 @@ export const settingsTable = {
   ),
   appendGroupBytesMax: bytes(
     4 * MiB,
-    64 * KiB,
+    2 * MiB, // above the default of max.message.bytes
     64 * MiB,
     "The most that one write to a partition holds; also the bound of max.message.bytes and of a torn write.",
   ),
@@ -115,7 +148,6 @@ export const settingsTable = {
     "The longest that a read waits; longer wishes are lowered to it.",
   ),
   maxPartitionsPerRead: integer(256, 1, 10_000, "", "The most partitions that one read covers."),
-  jsonDepthMax: integer(64, 8, 512, "", "How deep JSON and msgpack in a request may nest."),
   decompressedBytesMax: bytes(64 * MiB, 1 * MiB, 1 * GiB, "The most that one compressed batch may inflate to."),
   idempotencyKeysMax: integer(10_000, 0, 1_000_000, "", "Idempotency-Keys that a partition remembers."),
   idempotencyWindowMs: milliseconds(10 * minute, 0, 7 * day, "How long an Idempotency-Key is remembered."),
@@ -153,6 +185,30 @@ type ValueOf<S extends Setting> = S extends IntegerSetting
 export type Settings = { readonly [Name in SettingName]: ValueOf<(typeof settingsTable)[Name]> };
 
 export const settingNames = Object.keys(settingsTable) as readonly SettingName[];
+
+/** Where one setting at its bound would make another's promise empty. */
+export const settingRules: readonly {
+  readonly lower: SettingName;
+  readonly upper: SettingName;
+  readonly because: string;
+}[] = [
+  { lower: "maxBodyBytes", upper: "requestBytesInFlightMax", because: "else the largest body is always refused" },
+  { lower: "maxLineBytes", upper: "requestBytesInFlightMax", because: "else the longest line is always refused" },
+];
+
+/** maxWaitMs → --max-wait-ms */
+export function flagName(name: string): string {
+  return `--${words(name).join("-")}`;
+}
+
+/** maxWaitMs → MILLRACE_MAX_WAIT_MS */
+export function environmentName(name: string): string {
+  return `MILLRACE_${words(name).join("_").toUpperCase()}`;
+}
+
+function words(name: string): string[] {
+  return name.split(/(?=[A-Z])/).map((word) => word.toLowerCase());
+}
 
 export const defaultSettings = Object.fromEntries(
   settingNames.map((name) => [name, settingsTable[name].default]),
