@@ -159,7 +159,7 @@ function parseValue(name: string, value: unknown): ConfigValue {
 function parseNumber(name: string, value: unknown, { min, max }: NumberKind): number {
   const parsed = typeof value === "string" && /^-?\d{1,19}$/.test(value) ? Number(value) : value;
   if (typeof parsed !== "number" || !Number.isInteger(parsed))
-    throw invalid(name, `must be a whole number, not ${JSON.stringify(value)}`);
+    throw invalid(name, `must be a whole number, not ${shown(value)}`);
   if (parsed < min || parsed > max)
     throw invalid(name, `must be from ${min} to ${max === unlimited ? "2^63−1" : max}, not ${parsed}`);
   return presented(parsed);
@@ -175,14 +175,25 @@ function parseChoice(name: string, value: unknown, { choices, refused }: ChoiceK
   const why = typeof value === "string" && refused && Object.hasOwn(refused, value) ? ` (${refused[value]})` : "";
   throw invalid(
     name,
-    `must be ${choices.map((choice) => JSON.stringify(choice)).join(" or ")}, not ${JSON.stringify(value)}${why}`,
+    `must be ${choices.map((choice) => JSON.stringify(choice)).join(" or ")}, not ${shown(value)}${why}`,
   );
 }
 
 function unknown(name: string): BrokerError {
-  if (notSupported.test(name)) return invalid(name, "is not supported by this broker");
+  if (notSupported.test(name)) return invalid(shortened(name), "is not supported by this broker");
   const nearest = nearestName(name, topicConfigNames);
-  return invalid(name, nearest ? `is not a topic config; is ${nearest} meant?` : "is not a topic config");
+  return invalid(shortened(name), nearest ? `is not a topic config; is ${nearest} meant?` : "is not a topic config");
+}
+
+/** An answer must not be as long as what a client sent. */
+const shownCharactersMax = 100;
+
+function shown(value: unknown): string {
+  return shortened(JSON.stringify(value) ?? String(value));
+}
+
+function shortened(text: string): string {
+  return text.length <= shownCharactersMax ? text : `${text.slice(0, shownCharactersMax)}…`;
 }
 
 function invalid(name: string, reason: string): BrokerError {
