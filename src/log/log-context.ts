@@ -42,3 +42,11 @@ export interface LogContext {
   readonly indexMemory: IndexMemory;
   readonly diskGuard: Pick<DiskGuard, "low" | "refusal">;
 }
+
+export interface LogIdentity {
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partition: number;
+  /** The partition's folder. */
+  readonly directory: string;
+}

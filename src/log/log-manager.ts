@@ -14,8 +14,8 @@ import {
 } from "./checkpoint-file.ts";
 import { readTopicId, takeCleanMarker, writeCleanMarker, writeTopicId } from "./data-folder.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
-import type { LogContext } from "./log-context.ts";
-import { type LogIdentity, PartitionLog } from "./partition-log.ts";
+import type { LogContext, LogIdentity } from "./log-context.ts";
+import { PartitionLog } from "./partition-log.ts";
 import { ProducerState } from "./producer-state.ts";
 import { recoverLog } from "./recovery.ts";
 import { Segment } from "./segment.ts";

@@ -9,24 +9,18 @@ import { AssertionError, assert } from "../assert.ts";
 import type { Timer } from "../io/clock.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
-import { AppendQueue } from "./append-queue.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
-import type { LogContext } from "./log-context.ts";
-import { writeProducerSnapshot } from "./producer-snapshot.ts";
+import type { LogContext, LogIdentity } from "./log-context.ts";
+import { outOfRangeError, refusalOf } from "./log-refusals.ts";
+import { LogWriter } from "./log-writer.ts";
+import { removeSnapshots } from "./producer-snapshot.ts";
 import type { ProducerEntry, ProducerState } from "./producer-state.ts";
 import type { RecoveredLog } from "./recovery.ts";
-import { dueSegments } from "./retention.ts";
-import { Segment, segmentFileName } from "./segment.ts";
+import { retentionRules } from "./retention.ts";
+import { beginNextSegment, mustRoll, writeSealFiles } from "./roll.ts";
+import { overtaken, SegmentList } from "./segment-list.ts";
 import type { TopicConfig } from "./topic-config.ts";
 import { type AppendInfo, WriteGroup } from "./write-group.ts";
-
-export interface LogIdentity {
-  readonly topic: string;
-  readonly topicId: string;
-  readonly partition: number;
-  /** The partition's folder. */
-  readonly directory: string;
-}
 
 /** Told, synchronously and in order, when the log has moved on; must not throw. */
 export interface LogListener {
@@ -42,14 +36,12 @@ export class PartitionLog {
   readonly identity: LogIdentity;
   readonly #context: LogContext;
   readonly #checkpointLogStarts: CheckpointLogStarts;
-  readonly #queue: AppendQueue;
-  readonly #jobs: (() => Promise<void>)[] = [];
-  readonly #segments: Segment[];
+  readonly #writer: LogWriter;
+  readonly #segments: SegmentList;
   readonly #epochs: LeaderEpochCache;
   readonly #producers: ProducerState;
   #config: TopicConfig;
   #listener: LogListener = { advanced() {}, wentOffline() {} };
-  #writerRuns = false;
   #closing = false;
   #deleted = false;
   #offline: string | undefined;
@@ -60,8 +52,6 @@ export class PartitionLog {
   #flushedOffset: number;
   #highWatermark: number;
   #flushTimer: Timer | undefined;
-  /** Deleted segments whose files are still there. */
-  readonly #removals = new Map<() => Promise<void>, Timer>();
 
   constructor(
     context: LogContext,
@@ -74,8 +64,8 @@ export class PartitionLog {
     this.identity = identity;
     this.#config = config;
     this.#checkpointLogStarts = checkpointLogStarts;
-    this.#queue = new AppendQueue(context.settings.appendQueueBytesMax);
-    this.#segments = [...recovered.segments];
+    this.#writer = new LogWriter(context.settings.appendQueueBytesMax, () => this.#writeGroup());
+    this.#segments = new SegmentList(context, recovered.segments);
     this.#epochs = recovered.epochs;
     this.#producers = recovered.producers;
     this.#logStartOffset = recovered.logStartOffset;
@@ -101,14 +91,11 @@ export class PartitionLog {
   get leaderEpoch(): number | undefined {
     return this.#leaderEpoch;
   }
-  get config(): TopicConfig {
-    return this.#config;
-  }
   get sizeBytes(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.sizeBytes, 0);
+    return this.#segments.sizeBytes;
   }
   get segmentCount(): number {
-    return this.#segments.length;
+    return this.#segments.count;
   }
   get epochs(): LeaderEpochCache {
     return this.#epochs;
@@ -141,8 +128,7 @@ export class PartitionLog {
       if (this.#leaderEpoch === undefined)
         throw new BrokerError("NOT_LEADER_OR_FOLLOWER", `${this.#name} is not led here at the moment`);
       if (this.#context.diskGuard.low) throw this.#context.diskGuard.refusal();
-      this.#queue.push({ batch, header, expectedOffset, resolve, reject });
-      this.#startWriter();
+      this.#writer.append({ batch, header, expectedOffset, resolve, reject });
     });
   }
 
@@ -151,22 +137,16 @@ export class PartitionLog {
    * OFFSET_OUT_OF_RANGE below the log start and above the log end.
    */
   async read(offset: number, bytesMax: number, endOffset: number): Promise<Uint8Array> {
-    this.#requireReadable(offset);
+    if (offset < this.#logStartOffset || offset > this.#logEndOffset) throw this.outOfRange(offset);
     assert(
       endOffset <= this.#logEndOffset,
       `${this.#name}: a read up to ${endOffset} ends beyond ${this.#logEndOffset}`,
     );
-    return this.#guarded(async () => {
-      for (let from = offset; ; ) {
-        const i = this.#indexOfSegment(from);
-        const segment = this.#segments[i]!;
-        const next = this.#segments[i + 1];
-        const bytes = await segment.read(offset, bytesMax, endOffset, segment.sizeBytes);
-        if (bytes.byteLength > 0 || !next || next.baseOffset >= endOffset) return bytes;
-        if (next.baseOffset < this.#logStartOffset) throw this.outOfRange(offset); // retention was faster than this read
-        from = next.baseOffset;
-      }
-    });
+    const bytes = await this.#guarded(() =>
+      this.#segments.read(offset, bytesMax, endOffset, () => this.#logStartOffset),
+    );
+    if (bytes === overtaken) throw this.outOfRange(offset);
+    return bytes;
   }
 
   /**
@@ -174,15 +154,7 @@ export class PartitionLog {
    * Which of its records it is, and whether one at or above `fromOffset` is, only its records tell.
    */
   async findTimestamp(timestamp: number, fromOffset: number, endOffset: number): Promise<Uint8Array | undefined> {
-    return this.#guarded(async () => {
-      for (const segment of this.#segments.slice(this.#indexOfSegment(fromOffset))) {
-        if (segment.baseOffset >= endOffset || !this.#segments.includes(segment)) continue;
-        if ((await segment.largestTimestamp()) < timestamp) continue;
-        const batch = await segment.findTimestamp(timestamp, fromOffset, endOffset, segment.sizeBytes);
-        if (batch) return batch;
-      }
-      return undefined;
-    });
+    return this.#guarded(() => this.#segments.findTimestamp(timestamp, fromOffset, endOffset));
   }
 
   producers(): readonly ProducerEntry[] {
@@ -213,19 +185,21 @@ export class PartitionLog {
 
   /** Lets go of the segments that are due, and of producers not seen for long. */
   async applyRetention(): Promise<number> {
-    for (const segment of [...this.#segments]) await this.#guarded(() => segment.largestTimestamp()); // read beside the writer
+    await this.#guarded(() => this.#segments.loadTimestamps()); // beside the writer, which need not wait for it
     return this.#onWriter(async () => {
       this.#producers.forgetOld(this.#context.clock.monotonicMs());
-      let due = await this.#dueSegments();
+      const { logStartOffset, highWatermark, logEndOffset } = this;
+      const bounds = { logStartOffset, highWatermark, logEndOffset, nowMs: this.#context.clock.nowMs() };
+      let due = await this.#segments.dueFor(retentionRules(this.#config), bounds);
       if (due === 0) return 0;
-      if (due === this.#segments.length) await this.#roll(this.#logEndOffset);
-      due = Math.min(due, this.#segments.length - 1);
-      const nextStart = this.#segments[due]!.baseOffset;
+      if (due === this.#segments.count) await this.#roll();
+      due = Math.min(due, this.#segments.count - 1);
+      const nextStart = this.#segments.baseOffsetOf(due);
       if (nextStart > this.#logStartOffset) {
         this.#logStartOffset = nextStart;
         await this.#checkpointLogStarts();
       }
-      await this.#removeSegments(due);
+      await this.#segments.removeOldest(due);
       await this.#forgetBelowStart();
       return due;
     });
@@ -250,13 +224,12 @@ export class PartitionLog {
    */
   async close(): Promise<boolean> {
     this.#closing = true;
-    await this.#job(async () => {
+    await this.#writer.run(async () => {
       this.#flushTimer?.cancel();
-      while (!this.#queue.isEmpty) await this.#writeGroup();
+      await this.#writer.drain();
       if (this.#offline === undefined) await this.#storing(() => this.#closeClean()).catch(() => {}); // offline now, and logged
     });
-    for (const remove of [...this.#removals.keys()]) await remove();
-    await Promise.all(this.#segments.map((segment) => segment.close()));
+    await this.#segments.close();
     return this.#offline === undefined;
   }
 
@@ -264,64 +237,25 @@ export class PartitionLog {
   async abandon(): Promise<void> {
     this.#closing = true;
     this.#deleted = true;
-    this.#queue.rejectAll(this.#refusal());
-    await this.#job(async () => this.#flushTimer?.cancel());
-    for (const timer of this.#removals.values()) timer.cancel();
-    await Promise.all(this.#segments.map((segment) => segment.close()));
+    this.#writer.queue.rejectAll(this.#refusal());
+    await this.#writer.run(async () => this.#flushTimer?.cancel());
+    await this.#segments.abandon();
   }
 
   outOfRange(offset: number): BrokerError {
-    return new BrokerError(
-      "OFFSET_OUT_OF_RANGE",
-      `offset ${offset} is not in ${this.#name}: it holds ${this.#logStartOffset} to ${this.#logEndOffset}`,
-      {
-        fields: {
-          logStartOffset: this.#logStartOffset,
-          highWatermark: this.#highWatermark,
-          logEndOffset: this.#logEndOffset,
-        },
-      },
-    );
+    return outOfRangeError(this.#name, offset, this);
   }
 
   get #name(): string {
     return `${this.identity.topic}-${this.identity.partition}`;
   }
 
-  get #active(): Segment {
-    return this.#segments.at(-1)!;
-  }
-
   get #isStrict(): boolean {
     return this.#config.flushMessages === 1;
   }
 
-  #startWriter(): void {
-    if (this.#writerRuns) return;
-    this.#writerRuns = true;
-    void this.#runWriter();
-  }
-
-  /** Never rejects: a failed write has taken the log offline, and each job answers its own caller. */
-  async #runWriter(): Promise<void> {
-    for (;;) {
-      const job = this.#jobs.shift();
-      if (job) await job();
-      else if (!this.#queue.isEmpty) await this.#writeGroup();
-      else break;
-    }
-    this.#writerRuns = false;
-  }
-
-  #job<T>(run: () => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#jobs.push(() => run().then(resolve, reject));
-      this.#startWriter();
-    });
-  }
-
   #onWriter<T>(run: () => Promise<T>): Promise<T> {
-    return this.#job(async () => {
+    return this.#writer.run(async () => {
       if (this.#offline !== undefined || this.#closing) throw this.#refusal();
       return await this.#storing(run);
     });
@@ -330,8 +264,7 @@ export class PartitionLog {
   async #writeGroup(): Promise<void> {
     let group: WriteGroup | undefined;
     try {
-      const first = this.#queue.peek()!.header;
-      if (this.#mustRoll(first, 0, 0)) await this.#roll(this.#logEndOffset);
+      if (this.#mustRoll(this.#writer.queue.peek()!.header)) await this.#roll();
       group = this.#gather();
       if (group.chunks.length > 0) await this.#store(group);
       group.succeed();
@@ -352,15 +285,11 @@ export class PartitionLog {
       monotonicMs: clock.monotonicMs(),
       codecs,
     });
-    for (let pending = this.#queue.peek(); pending; pending = this.#queue.peek()) {
-      const size = pending.batch.byteLength;
-      const full = group.bytes > 0 && group.bytes + size > settings.appendGroupBytesMax;
-      if (
-        full ||
-        (group.bytes > 0 && this.#mustRoll(pending.header, group.bytes, group.endOffset - this.#logEndOffset))
-      )
-        break;
-      this.#queue.advance();
+    const { queue } = this.#writer;
+    for (let pending = queue.peek(); pending; pending = queue.peek()) {
+      const full = group.bytes + pending.batch.byteLength > settings.appendGroupBytesMax;
+      if (group.bytes > 0 && (full || this.#mustRoll(pending.header, group))) break;
+      queue.advance();
       group.take(pending);
     }
     for (let i = 0; i < group.duplicates; i++) observer.duplicateBatch();
@@ -371,7 +300,7 @@ export class PartitionLog {
   async #store(group: WriteGroup): Promise<void> {
     const { clock, observer } = this.#context;
     const started = clock.monotonicMs();
-    await this.#active.append(group.chunks, group.headers, this.#config.indexIntervalBytes);
+    await this.#segments.active.append(group.chunks, group.headers, this.#config.indexIntervalBytes);
     group.remember();
     this.#logEndOffset = group.endOffset;
     observer.groupWritten(group.chunks.length, group.bytes, clock.monotonicMs() - started);
@@ -384,7 +313,7 @@ export class PartitionLog {
     const { clock, observer } = this.#context;
     const started = clock.monotonicMs();
     const upTo = this.#logEndOffset;
-    await this.#active.sync();
+    await this.#segments.active.sync();
     this.#flushedOffset = upTo;
     observer.synced(clock.monotonicMs() - started);
   }
@@ -397,117 +326,35 @@ export class PartitionLog {
     });
   }
 
-  /** Whether `header` has to begin a new segment, when `groupBytes` and `groupRecords` are to be written before it. */
-  #mustRoll(header: BatchHeader, groupBytes: number, groupRecords: number): boolean {
-    const { segmentBytes, segmentMs, segmentIndexBytes } = this.#config;
-    const active = this.#active;
-    const size = active.sizeBytes + groupBytes;
-    if (size === 0) return false;
-    const lastOffset = this.#logEndOffset + groupRecords + header.lastOffsetDelta;
-    return (
-      size + header.sizeBytes > segmentBytes ||
-      lastOffset - active.baseOffset >= 2 ** 31 - 1 ||
-      active.ageMs(header.maxTimestamp, this.#context.clock.nowMs()) > segmentMs ||
-      active.isIndexFull(segmentIndexBytes)
-    );
+  /** Whether `header` has to begin a new segment, when `group` is to be written before it. */
+  #mustRoll(header: BatchHeader, group?: WriteGroup): boolean {
+    const lastOffset = (group?.endOffset ?? this.#logEndOffset) + header.lastOffsetDelta;
+    const nowMs = this.#context.clock.nowMs();
+    return mustRoll(this.#segments.active, this.#config, header, group?.bytes ?? 0, lastOffset, nowMs);
   }
 
-  /** Seals the active segment with all that goes with it, durably, and begins the next at `baseOffset`. */
-  async #roll(baseOffset: number): Promise<void> {
-    const { disk, logger } = this.#context;
-    const { directory } = this.identity;
-    const sealed = this.#active;
+  async #roll(): Promise<void> {
     if (this.#flushedOffset < this.#logEndOffset) await this.#flush();
-    await sealed.writeIndexes();
-    await this.#writeSnapshot(baseOffset);
-    const next = await Segment.create(this.#context, directory, baseOffset);
-    await disk.syncDir(directory);
-    sealed.seal();
-    this.#segments.push(next);
-    logger.info(
-      { topic: this.identity.topic, partition: this.identity.partition, baseOffset },
-      "rolled to a new segment",
+    const { directory, topic, partition } = this.identity;
+    const baseOffset = this.#logEndOffset;
+    this.#segments.push(
+      await beginNextSegment(this.#context, directory, this.#segments.active, this.#producers, baseOffset),
     );
-  }
-
-  #writeSnapshot(endOffset: number): Promise<void> {
-    const path = `${this.identity.directory}/${segmentFileName(endOffset, ".snapshot")}`;
-    return writeProducerSnapshot(this.#context.disk, path, this.#producers, this.#context.codecs);
+    this.#context.logger.info({ topic, partition, baseOffset }, "rolled to a new segment");
   }
 
   async #closeClean(): Promise<void> {
     if (this.#flushedOffset < this.#logEndOffset) await this.#flush();
-    await this.#active.writeIndexes();
-    await this.#writeSnapshot(this.#logEndOffset);
-    await this.#context.disk.syncDir(this.identity.directory);
-  }
-
-  async #dueSegments(): Promise<number> {
-    const segments = await Promise.all(
-      this.#segments.map(async (segment, i) => ({
-        sizeBytes: segment.sizeBytes,
-        nextOffset: this.#segments[i + 1]?.baseOffset ?? this.#logEndOffset,
-        largestTimestamp: await segment.largestTimestamp(),
-      })),
-    );
-    const rules = this.#config.cleanupPolicy.delete ? this.#config : { retentionMs: -1, retentionBytes: -1 };
-    const { logStartOffset, highWatermark } = this;
-    return dueSegments(segments, rules, { logStartOffset, highWatermark, nowMs: this.#context.clock.nowMs() });
-  }
-
-  /** Takes the oldest segments out of sight; their files are renamed now and removed after fileDeleteDelayMs. */
-  async #removeSegments(count: number): Promise<void> {
-    const { clock, logger, settings } = this.#context;
-    for (const segment of this.#segments.splice(0, count)) {
-      const paths = await segment.renameAside(".deleted");
-      logger.info({ segment: segment.path, sizeBytes: segment.sizeBytes }, "segment deleted by retention");
-      const remove = () => {
-        timer.cancel();
-        this.#removals.delete(remove);
-        return this.#removeFiles(segment, paths);
-      };
-      const timer = clock.setTimer(settings.fileDeleteDelayMs, () => void remove());
-      this.#removals.set(remove, timer);
-    }
-  }
-
-  async #removeFiles(segment: Segment, paths: readonly string[]): Promise<void> {
-    const { disk, logger } = this.#context;
-    try {
-      await segment.close();
-      for (const path of paths) await disk.removeFile(path);
-    } catch (error) {
-      logger.warn(
-        { err: error, segment: segment.path },
-        "a deleted segment's files could not be removed; the next start removes them",
-      );
-    }
+    const { directory } = this.identity;
+    await writeSealFiles(this.#context, directory, this.#segments.active, this.#producers, this.#logEndOffset);
+    await this.#context.disk.syncDir(directory);
   }
 
   /** Snapshots and epochs that only concern offsets below the log start. */
   async #forgetBelowStart(): Promise<void> {
-    const { disk } = this.#context;
-    const { directory } = this.identity;
-    const first = this.#segments[0]!.baseOffset;
-    for (const { name } of await disk.list(directory))
-      if (name.endsWith(".snapshot") && Number(name.slice(0, 20)) < first)
-        await disk.removeFile(`${directory}/${name}`);
+    const first = this.#segments.firstOffset;
+    await removeSnapshots(this.#context.disk, this.identity.directory, (offset) => offset < first);
     if (this.#epochs.truncateFromStart(this.#logStartOffset)) await this.#epochs.write();
-  }
-
-  #indexOfSegment(offset: number): number {
-    let low = 0;
-    let high = this.#segments.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#segments[middle]!.baseOffset <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return Math.max(0, low - 1);
-  }
-
-  #requireReadable(offset: number): void {
-    if (offset < this.#logStartOffset || offset > this.#logEndOffset) throw this.outOfRange(offset);
   }
 
   /** Runs what only reads: damage it meets takes the log offline. */
@@ -543,19 +390,11 @@ export class PartitionLog {
       { err: error, topic, partition, logEndOffset: this.#logEndOffset, flushedOffset: this.#flushedOffset },
       "partition is offline: its storage failed; restart the broker to recover it",
     );
-    this.#queue.rejectAll(this.#refusal());
+    this.#writer.queue.rejectAll(this.#refusal());
     this.#listener.wentOffline();
   }
 
   #refusal(maybeAppended = false): BrokerError {
-    if (this.#deleted)
-      return new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `${this.#name} was deleted`, { maybeAppended });
-    if (this.#offline === undefined)
-      return new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down", { maybeAppended });
-    return new BrokerError(
-      "KAFKA_STORAGE_ERROR",
-      `${this.#name} is offline until the broker restarts: ${this.#offline}`,
-      { maybeAppended },
-    );
+    return refusalOf(this.#name, { deleted: this.#deleted, offline: this.#offline }, maybeAppended);
   }
 }

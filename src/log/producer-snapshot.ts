@@ -5,6 +5,8 @@
 import type { Disk } from "../io/disk.ts";
 import type { Codecs } from "../protocol/codecs.ts";
 import { incrementSequence, noSequence } from "../protocol/record-batch.ts";
+import { offsetOfFile, segmentFileName } from "./file-names.ts";
+import { writeSynced } from "./index-files.ts";
 import type { ProducerBatch, ProducerEntry, ProducerState } from "./producer-state.ts";
 
 const headerBytes = 10;
@@ -73,19 +75,27 @@ export function decodeProducerSnapshot(
   return [...entries.values()];
 }
 
-/** Durable when it returns, but for the file's name: sync the directory. */
+/** Synced when it returns, but for the file's name: sync the directory. */
 export async function writeProducerSnapshot(
   disk: Disk,
   path: string,
   state: ProducerState,
   codecs: Codecs,
 ): Promise<void> {
-  if (await disk.stat(path)) await disk.removeFile(path);
-  const file = await disk.create(path);
-  try {
-    await file.append([encodeProducerSnapshot(state.entries(), codecs)]);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await writeSynced(disk, path, encodeProducerSnapshot(state.entries(), codecs));
+}
+
+/** The end offsets of the snapshots in a partition's folder, newest first. */
+export async function snapshotOffsets(disk: Disk, directory: string): Promise<number[]> {
+  const offsets = (await disk.list(directory)).map(({ name }) => offsetOfFile(name, ".snapshot"));
+  return offsets.filter((offset) => offset !== undefined).sort((a, b) => b - a);
+}
+
+export async function removeSnapshots(
+  disk: Disk,
+  directory: string,
+  unwanted: (endOffset: number) => boolean,
+): Promise<void> {
+  for (const offset of await snapshotOffsets(disk, directory))
+    if (unwanted(offset)) await disk.removeFile(`${directory}/${segmentFileName(offset, ".snapshot")}`);
 }

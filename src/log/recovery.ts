@@ -12,13 +12,15 @@ import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
 import { CheckpointCorruptError } from "./checkpoint-file.ts";
+import { type LogFileSuffix, segmentFileName } from "./file-names.ts";
+import { readIndexFiles } from "./index-files.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
-import type { LogContext } from "./log-context.ts";
+import type { LogContext, LogIdentity } from "./log-context.ts";
 import { OffsetIndex } from "./offset-index.ts";
-import type { LogIdentity } from "./partition-log.ts";
-import { decodeProducerSnapshot } from "./producer-snapshot.ts";
+import { recoverProducers } from "./producer-recovery.ts";
+import { removeSnapshots } from "./producer-snapshot.ts";
 import { ProducerState } from "./producer-state.ts";
-import { Segment, segmentFileName } from "./segment.ts";
+import { Segment } from "./segment.ts";
 import { TimeIndex } from "./time-index.ts";
 import type { TopicConfig } from "./topic-config.ts";
 
@@ -89,7 +91,8 @@ class Recovery {
     const bases = await this.#findSegments();
     const epochsKnown = await this.#readEpochs();
     const verifyFrom = this.#firstToVerify(bases, epochsKnown);
-    await this.#loadProducers(bases, bases[verifyFrom]);
+    const verifiedFrom = bases[verifyFrom] ?? Number.POSITIVE_INFINITY;
+    await recoverProducers(this.#context, this.#directory, this.#producers, bases, verifiedFrom);
     for (const [i, baseOffset] of bases.entries()) {
       const found = { baseOffset, file: await this.#context.disk.open(this.#path(baseOffset, ".log")) };
       const isLast = i === bases.length - 1;
@@ -109,7 +112,7 @@ class Recovery {
     return await this.#finish(verifyFrom < bases.length);
   }
 
-  #path(offset: number, suffix: ".log" | ".index" | ".timeindex" | ".snapshot"): string {
+  #path(offset: number, suffix: LogFileSuffix): string {
     return `${this.#directory}/${segmentFileName(offset, suffix)}`;
   }
 
@@ -169,74 +172,6 @@ class Recovery {
     );
   }
 
-  /**
-   * The newest sound snapshot that does not reach into what is verified, then the batches between the two.
-   * Without verification (`verifyBase` undefined) up to the end of the log.
-   */
-  async #loadProducers(bases: readonly number[], verifyBase: number | undefined): Promise<void> {
-    const { disk, codecs, clock, logger } = this.#context;
-    const names = (await disk.list(this.#directory))
-      .map(({ name }) => name)
-      .filter((name) => /^\d{20}\.snapshot$/.test(name));
-    const offsets = names.map((name) => Number(name.slice(0, 20))).sort((a, b) => b - a);
-    let from = bases[0]!;
-    for (const offset of offsets) {
-      if (offset > (verifyBase ?? Number.POSITIVE_INFINITY)) continue;
-      const entries = decodeProducerSnapshot(
-        await disk.readFile(this.#path(offset, ".snapshot")),
-        codecs,
-        clock.monotonicMs(),
-      );
-      if (entries) {
-        for (const entry of entries) this.#producers.remember(entry);
-        from = offset;
-        break;
-      }
-      logger.warn(
-        { directory: this.#directory, offset },
-        "a damaged producer snapshot is ignored; an older one is taken",
-      );
-    }
-    await this.#replayProducers(bases, from, verifyBase ?? Number.POSITIVE_INFINITY);
-  }
-
-  async #replayProducers(bases: readonly number[], from: number, to: number): Promise<void> {
-    const first = Math.max(
-      0,
-      bases.findLastIndex((base) => base <= from),
-    );
-    for (const [i, base] of bases.entries()) {
-      if (i < first || base >= to) continue;
-      const file = await this.#context.disk.open(this.#path(base, ".log"));
-      const start = await this.#positionNear(base, from, file.sizeBytes);
-      await scanBatches(file, start, file.sizeBytes, (header) => {
-        if (header.baseOffset >= from && header.baseOffset < to)
-          this.#producers.replay(header, this.#context.clock.monotonicMs());
-        return undefined;
-      });
-      await file.close();
-    }
-  }
-
-  /** Where to begin reading for `offset`: by the index file if it is sound, else at the front. */
-  async #positionNear(baseOffset: number, offset: number, sizeBytes: number): Promise<number> {
-    const indexes = await this.#readIndexes(baseOffset, sizeBytes);
-    return indexes?.offsets.positionBefore(offset) ?? 0;
-  }
-
-  async #readIndexes(
-    baseOffset: number,
-    sizeBytes: number,
-  ): Promise<{ offsets: OffsetIndex; times: TimeIndex } | undefined> {
-    const { disk } = this.#context;
-    const offsetPath = this.#path(baseOffset, ".index");
-    const timePath = this.#path(baseOffset, ".timeindex");
-    if (!(await disk.stat(offsetPath)) || !(await disk.stat(timePath))) return undefined;
-    const offsets = OffsetIndex.decode(baseOffset, await disk.readFile(offsetPath), sizeBytes);
-    const times = TimeIndex.decode(baseOffset, await disk.readFile(timePath));
-    return offsets && times ? { offsets, times } : undefined;
-  }
-
   /** Whether the segment begins where the one before ended. A compacted log may have lost whole batches in between. */
   #followsOn({ baseOffset }: FoundSegment): boolean {
     const next = this.#nextOffset;
@@ -248,7 +183,7 @@ class Recovery {
 
   /** Opens a segment whose batches need no check: only its end is looked at, which the next segment must continue. */
   async #trust({ baseOffset, file }: FoundSegment, isLast: boolean): Promise<void> {
-    const indexes = await this.#readIndexes(baseOffset, file.sizeBytes);
+    const indexes = await readIndexFiles(this.#context.disk, this.#directory, baseOffset, file.sizeBytes);
     if (!indexes) {
       this.#context.logger.warn({ segment: file.path }, "an index is missing or damaged; the segment is scanned");
       return await this.#verify({ baseOffset, file }, isLast);
@@ -402,7 +337,7 @@ class Recovery {
       if (this.#input.config.flushMessages === 1) await active.rewriteTail(settings.appendGroupBytesMax);
       await active.sync();
     }
-    await this.#removeStraySnapshots(logEndOffset);
+    await removeSnapshots(disk, this.#directory, (offset) => offset > logEndOffset);
     if (this.#epochs.truncateFromEnd(logEndOffset)) this.#epochsChanged = true;
     if (this.#epochs.truncateFromStart(logStartOffset)) this.#epochsChanged = true;
     if (this.#epochsChanged) await this.#epochs.write();
@@ -418,13 +353,6 @@ class Recovery {
       scannedBytes: this.#scannedBytes,
       cutBytes: this.#cutBytes,
     };
-  }
-
-  async #removeStraySnapshots(logEndOffset: number): Promise<void> {
-    const { disk } = this.#context;
-    for (const { name } of await disk.list(this.#directory))
-      if (/^\d{20}\.snapshot$/.test(name) && Number(name.slice(0, 20)) > logEndOffset)
-        await disk.removeFile(`${this.#directory}/${name}`);
   }
 }
 

@@ -1,5 +1,7 @@
 // Which segments a log may let go of, oldest first. Apache Kafka's order: below the log start, by size, by time (KAFKA-12177).
 
+import type { TopicConfig } from "./topic-config.ts";
+
 export interface RetentionSegment {
   readonly sizeBytes: number;
   /** The first offset behind it. */
@@ -13,6 +15,11 @@ export interface RetentionRules {
   readonly retentionMs: number;
   /** −1: no limit. */
   readonly retentionBytes: number;
+}
+
+/** What the topic's config asks for; a topic that is only compacted keeps all segments. */
+export function retentionRules({ cleanupPolicy, retentionMs, retentionBytes }: TopicConfig): RetentionRules {
+  return cleanupPolicy.delete ? { retentionMs, retentionBytes } : { retentionMs: -1, retentionBytes: -1 };
 }
 
 /**

@@ -14,23 +14,14 @@ import {
   viewOf,
 } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
-import { readFileIfThere } from "./checkpoint-file.ts";
+import { segmentFileName } from "./file-names.ts";
+import { type Indexes, readIndexFiles, writeIndexFiles } from "./index-files.ts";
 import type { LogContext } from "./log-context.ts";
 import { OffsetIndex } from "./offset-index.ts";
 import { TimeIndex, type TimestampOffset } from "./time-index.ts";
 
 /** How far a read may have to look past its index entry; saves most reads a second trip to the disk. */
 const scanAheadBytes = 8 * 1024;
-
-interface Indexes {
-  readonly offsets: OffsetIndex;
-  readonly times: TimeIndex;
-}
-
-/** The name of a segment's file: the base offset in 20 digits. */
-export function segmentFileName(baseOffset: number, suffix: ".log" | ".index" | ".timeindex" | ".snapshot"): string {
-  return `${String(baseOffset).padStart(20, "0")}${suffix}`;
-}
 
 /** The stored bytes contradict themselves where they must not. The partition has to go offline. */
 export class SegmentCorruptError extends Error {
@@ -160,8 +151,7 @@ export class Segment {
   async writeIndexes(): Promise<void> {
     const { offsets, times } = this.#activeIndexes();
     if (this.#largest) times.append(this.#largest.timestamp, this.#largest.offset);
-    await this.#writeFile(segmentFileName(this.baseOffset, ".index"), offsets.encode());
-    await this.#writeFile(segmentFileName(this.baseOffset, ".timeindex"), times.encode());
+    await writeIndexFiles(this.#context.disk, this.#directory, this.baseOffset, { offsets, times });
   }
 
   /** No more appends: the indexes are on disk and may leave memory. */
@@ -295,14 +285,8 @@ export class Segment {
   /** From the index files; from the batches if the files are missing or cannot be right. */
   async #readIndexes(): Promise<Indexes> {
     const { disk, logger } = this.#context;
-    const offsetBytes = await readFileIfThere(disk, `${this.#directory}/${segmentFileName(this.baseOffset, ".index")}`);
-    const timeBytes = await readFileIfThere(
-      disk,
-      `${this.#directory}/${segmentFileName(this.baseOffset, ".timeindex")}`,
-    );
-    const offsets = offsetBytes && OffsetIndex.decode(this.baseOffset, offsetBytes, this.#sizeBytes);
-    const times = timeBytes && TimeIndex.decode(this.baseOffset, timeBytes);
-    if (offsets && times) return { offsets, times };
+    const indexes = await readIndexFiles(disk, this.#directory, this.baseOffset, this.#sizeBytes);
+    if (indexes) return indexes;
     logger.warn({ segment: this.path }, "an index is missing or damaged; it is made again from the segment");
     return await this.#rebuildIndexes();
   }
@@ -320,19 +304,6 @@ export class Segment {
     if (bad) throw new SegmentCorruptError(`${this.path}: at byte ${position}: ${bad}`);
     await rebuilt.writeIndexes();
     return rebuilt.#activeIndexes();
-  }
-
-  async #writeFile(name: string, content: Uint8Array): Promise<void> {
-    const { disk } = this.#context;
-    const path = `${this.#directory}/${name}`;
-    if (await disk.stat(path)) await disk.removeFile(path);
-    const file = await disk.create(path);
-    try {
-      await file.append([content]);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
   }
 }
 

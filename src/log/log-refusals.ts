@@ -1,0 +1,30 @@
+// What a log answers when it cannot do what it was asked for.
+
+import { BrokerError } from "../protocol/error-codes.ts";
+
+export interface LogState {
+  readonly deleted: boolean;
+  /** Why the log is offline; undefined while it is not. */
+  readonly offline: string | undefined;
+}
+
+/** For a log that takes nothing any more: deleted, offline, or closing. */
+export function refusalOf(name: string, { deleted, offline }: LogState, maybeAppended: boolean): BrokerError {
+  if (deleted) return new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `${name} was deleted`, { maybeAppended });
+  if (offline === undefined)
+    return new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down", { maybeAppended });
+  const detail = `${name} is offline until the broker restarts: ${offline}`;
+  return new BrokerError("KAFKA_STORAGE_ERROR", detail, { maybeAppended });
+}
+
+export interface LogBounds {
+  readonly logStartOffset: number;
+  readonly highWatermark: number;
+  readonly logEndOffset: number;
+}
+
+export function outOfRangeError(name: string, offset: number, bounds: LogBounds): BrokerError {
+  const { logStartOffset, highWatermark, logEndOffset } = bounds;
+  const detail = `offset ${offset} is not in ${name}: it holds ${logStartOffset} to ${logEndOffset}`;
+  return new BrokerError("OFFSET_OUT_OF_RANGE", detail, { fields: { logStartOffset, highWatermark, logEndOffset } });
+}
