@@ -81,6 +81,16 @@ async function judged(disk: SimulatedDisk, progress: Progress, crash: string): P
   return state;
 }
 
+/** Once recovered, it takes a transaction and keeps it. */
+async function livesOn(disk: SimulatedDisk, crash: string): Promise<void> {
+  disk.kill();
+  const store = await open(disk);
+  expect(await store.transaction([], [put("later", crash)]), crash).toMatchObject({ outcome: "committed" });
+  disk.powerCut({ keep: "nothing" });
+  const after = await open(disk).catch((error: unknown) => expect.unreachable(`${crash}: ${error}`));
+  expect((await after.get("later"))?.value).toBe(crash);
+}
+
 test("a crash at any operation leaves a prefix with all that was acknowledged, whatever the power cut drops", async () => {
   const progress: Progress = { states: await undisturbed(), acknowledged: 0 };
   const machine = new SimulatedDisk({ folders: ["/data"] });
@@ -113,7 +123,9 @@ test("a crash at any operation leaves a prefix with all that was acknowledged, w
       if (seen.has(fingerprint)) continue;
       seen.add(fingerprint);
       states++;
-      await judged(cut, at, `${name}, power cut ${JSON.stringify(choice)}`);
+      const crash = `${name}, power cut ${JSON.stringify(choice)}`;
+      await judged(cut, at, crash);
+      await livesOn(cut, crash);
     }
   }
   expect(states).toBeGreaterThan(100);

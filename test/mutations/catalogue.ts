@@ -1,6 +1,7 @@
 // Every seeded defect, by the folder of src it is in. The names are what MILLRACE_MUTATION takes.
 
+import { clusterMutations } from "./cluster.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
 
-export const mutations: readonly Mutation[] = [...protocolMutations];
+export const mutations: readonly Mutation[] = [...clusterMutations, ...protocolMutations];
