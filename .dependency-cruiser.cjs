@@ -96,11 +96,19 @@ module.exports = {
       to: { dependencyTypes: ["core", "npm", "npm-dev"] },
     },
     {
-      name: "cli-doors",
-      comment: "of the command line, only serve starts a broker and only log reads segments",
+      name: "cli-serve",
+      comment: "of the command line, only serve starts a broker and its http face",
       severity: "error",
-      from: { path: "^src/cli/(serve|log)\\.ts$" },
-      to: { path: "^src/(http|broker|replication|cluster|consumer-groups)/" },
+      from: { path: "^src/cli/serve\\.ts$" },
+      to: { path: "^src/(log|replication|cluster|consumer-groups)/" },
+    },
+    {
+      name: "cli-log",
+      comment:
+        "of the command line, only log opens a stopped broker's folder: its logs, and its store for the topics' configs",
+      severity: "error",
+      from: { path: "^src/cli/log\\.ts$" },
+      to: { path: "^src/(http|broker|replication|consumer-groups)/" },
     },
     {
       name: "resolves",

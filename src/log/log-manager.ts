@@ -145,7 +145,7 @@ export class LogManager {
     const fields = {
       partitions: known.length,
       offline: this.#offline.size,
-      unclean: this.unclean,
+      unclean: this.unclean && known.length > 0,
       tookMs: Math.round(clock.monotonicMs() - started),
     };
     logger.info(fields, "logs loaded");
