@@ -5,16 +5,10 @@ import type { Timer } from "../io/clock.ts";
 import type { FolderLock } from "../io/disk.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { parsePartitionFolderName, partitionFolderName } from "../protocol/topic-partition.ts";
-import {
-  CheckpointCorruptError,
-  offsetCheckpointNames,
-  type PartitionOffsets,
-  readOffsets,
-  writeOffsets,
-} from "./checkpoint-file.ts";
 import { readTopicId, takeCleanMarker, writeCleanMarker, writeTopicId } from "./data-folder.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { LogContext, LogIdentity } from "./log-context.ts";
+import { OffsetCheckpoints } from "./offset-checkpoints.ts";
 import { PartitionLog } from "./partition-log.ts";
 import { ProducerState } from "./producer-state.ts";
 import { recoverLog } from "./recovery.ts";
@@ -34,12 +28,6 @@ export interface LogManagerSettings {
   readonly retentionCheckMs: number;
 }
 
-interface Checkpoints {
-  readonly recoveryPoint: PartitionOffsets | undefined;
-  readonly highWatermark: PartitionOffsets | undefined;
-  readonly logStart: PartitionOffsets | undefined;
-}
-
 const progressEveryMs = 1000;
 
 export class LogManager {
@@ -50,11 +38,9 @@ export class LogManager {
   readonly #logs = new Map<string, PartitionLog>();
   /** Partitions that could not be opened, and why. Their checkpoint entries are kept as they were. */
   readonly #offline = new Map<string, string>();
-  readonly #loaded: Checkpoints;
+  readonly #checkpoints: OffsetCheckpoints;
   readonly #timers = new Set<Timer>();
   readonly #removals = new Set<Promise<void>>();
-  #logStartWrite: Promise<void> | undefined;
-  #logStartNext: Promise<void> | undefined;
   #closing = false;
   /** True when the last process did not close every log in order. */
   readonly unclean: boolean;
@@ -64,14 +50,14 @@ export class LogManager {
     dataDir: string,
     settings: LogManagerSettings,
     lock: FolderLock,
-    loaded: Checkpoints,
+    loaded: OffsetCheckpoints["loaded"],
     unclean: boolean,
   ) {
     this.#context = context;
     this.#dataDir = dataDir;
     this.#settings = settings;
     this.#lock = lock;
-    this.#loaded = loaded;
+    this.#checkpoints = new OffsetCheckpoints(context, dataDir, loaded, { logs: this.#logs, offline: this.#offline });
     this.unclean = unclean;
   }
 
@@ -83,20 +69,7 @@ export class LogManager {
     lock: FolderLock,
   ): Promise<LogManager> {
     const clean = await takeCleanMarker(context.disk, dataDir);
-    const read = async (name: string) => {
-      try {
-        return await readOffsets(context.disk, dataDir, name);
-      } catch (error) {
-        if (!(error instanceof CheckpointCorruptError)) throw error;
-        context.logger.warn({ err: error }, "a checkpoint cannot be read; recovery does without it");
-        return undefined;
-      }
-    };
-    const loaded = {
-      recoveryPoint: await read(offsetCheckpointNames.recoveryPoint),
-      highWatermark: await read(offsetCheckpointNames.highWatermark),
-      logStart: await read(offsetCheckpointNames.logStart),
-    };
+    const loaded = await OffsetCheckpoints.read(context, dataDir);
     return new LogManager(context, dataDir, settings, lock, loaded, !clean);
   }
 
@@ -141,7 +114,7 @@ export class LogManager {
       }
     };
     await Promise.all(Array.from({ length: this.#settings.recoveryConcurrency }, worker));
-    await this.#writeCheckpoints();
+    await this.#checkpoints.writeAll();
     const fields = {
       partitions: known.length,
       offline: this.#offline.size,
@@ -149,7 +122,7 @@ export class LogManager {
       tookMs: Math.round(clock.monotonicMs() - started),
     };
     logger.info(fields, "logs loaded");
-    this.#every(this.#settings.checkpointIntervalMs, () => this.#writeCheckpoints());
+    this.#every(this.#settings.checkpointIntervalMs, () => this.#checkpoints.writeAll());
     this.#every(this.#settings.retentionCheckMs, () => this.applyRetention());
   }
 
@@ -168,7 +141,7 @@ export class LogManager {
       this.#logs.set(name, await this.#makeEmpty(partition, directory));
     }
     await this.#context.disk.syncDir(this.#dataDir);
-    await this.#checkpointLogStarts();
+    await this.#checkpoints.writeAll(); // a deleted partition of the same name has left entries of its own
   }
 
   /** Lets go of partitions at once: their names are free when this returns, their files go a little later. */
@@ -203,7 +176,7 @@ export class LogManager {
     for (const timer of this.#timers) timer.cancel();
     const closed = await Promise.all([...this.#logs.values()].map((log) => log.close()));
     await Promise.all(this.#removals);
-    await this.#writeCheckpoints();
+    await this.#checkpoints.writeAll();
     if (closed.every(Boolean) && this.#offline.size === 0)
       await writeCleanMarker(this.#context.disk, this.#dataDir, brokerEpoch);
     await this.#lock.unlock();
@@ -218,9 +191,9 @@ export class LogManager {
         identity: { ...known, directory },
         config: known.config,
         clean: !this.unclean,
-        recoveryPoint: this.#loaded.recoveryPoint?.get(name),
-        highWatermark: this.#loaded.highWatermark?.get(name),
-        logStartOffset: this.#loaded.logStart?.get(name),
+        recoveryPoint: this.#checkpoints.loaded.recoveryPoint?.get(name),
+        highWatermark: this.#checkpoints.loaded.highWatermark?.get(name),
+        logStartOffset: this.#checkpoints.loaded.logStart?.get(name),
       });
       if (recovered.scannedBytes > 0) {
         const { logStartOffset, logEndOffset, scannedBytes, cutBytes } = recovered;
@@ -232,7 +205,7 @@ export class LogManager {
       this.#logs.set(
         name,
         new PartitionLog(this.#context, { ...known, directory }, known.config, recovered, () =>
-          this.#checkpointLogStarts(),
+          this.#checkpoints.writeLogStarts(),
         ),
       );
     } catch (error) {
@@ -269,7 +242,7 @@ export class LogManager {
       scannedBytes: 0,
       cutBytes: 0,
     };
-    return new PartitionLog(this.#context, identity, partition.config, empty, () => this.#checkpointLogStarts());
+    return new PartitionLog(this.#context, identity, partition.config, empty, () => this.#checkpoints.writeLogStarts());
   }
 
   /** Deletes or sets aside what no known partition owns; gives the names of the folders that are theirs. */
@@ -313,53 +286,6 @@ export class LogManager {
       await disk.rename(directory, `${this.#dataDir}/${aside}`);
       return aside;
     }
-  }
-
-  /** At most one write runs and one waits: whoever asks while one runs shares the next. */
-  #checkpointLogStarts(): Promise<void> {
-    if (!this.#logStartWrite) {
-      this.#logStartWrite = this.#writeLogStarts().finally(() => (this.#logStartWrite = undefined));
-      return this.#logStartWrite;
-    }
-    this.#logStartNext ??= this.#logStartWrite
-      .catch(() => {})
-      .then(() => {
-        this.#logStartNext = undefined;
-        return this.#checkpointLogStarts();
-      });
-    return this.#logStartNext;
-  }
-
-  #writeLogStarts(): Promise<void> {
-    return this.#writeOffsets(offsetCheckpointNames.logStart, this.#loaded.logStart, (log) => log.logStartOffset);
-  }
-
-  async #writeCheckpoints(): Promise<void> {
-    await this.#writeOffsets(
-      offsetCheckpointNames.recoveryPoint,
-      this.#loaded.recoveryPoint,
-      (log) => log.flushedOffset,
-    );
-    await this.#writeOffsets(
-      offsetCheckpointNames.highWatermark,
-      this.#loaded.highWatermark,
-      (log) => log.highWatermark,
-    );
-    await this.#checkpointLogStarts();
-  }
-
-  #writeOffsets(
-    name: string,
-    loaded: PartitionOffsets | undefined,
-    offsetOf: (log: PartitionLog) => number,
-  ): Promise<void> {
-    const offsets = new Map<string, number>();
-    for (const offline of this.#offline.keys()) {
-      const offset = loaded?.get(offline);
-      if (offset !== undefined) offsets.set(offline, offset);
-    }
-    for (const [folder, log] of this.#logs) offsets.set(folder, offsetOf(log));
-    return writeOffsets(this.#context.disk, this.#dataDir, name, offsets);
   }
 
   #every(intervalMs: number, run: () => Promise<void>): void {
