@@ -283,7 +283,7 @@ async function start(options: BrokerOptions, settings: Settings, disk: Disk, loc
   const context: LogContext = { disk, clock, codecs, logger, observer, settings, indexMemory, diskGuard };
   const logs = await LogManager.open(context, dataDir, settings, lock);
   const image = await MetadataImage.follow(store);
-  await loadLogs(store, image, logs);
+  await loadLogs(store, image, logs, settings);
   if (logs.unclean) await raiseLeaderEpochs(store, image);
   const partitions = new Partitions(logs);
   await leadAll(image, logs, partitions, clock);
@@ -330,10 +330,20 @@ async function identify(disk: Disk, store: SingleNodeStore, settings: Settings, 
   return clusterId;
 }
 
-async function loadLogs(store: MetadataStore, image: MetadataImage, logs: LogManager): Promise<void> {
+async function loadLogs(
+  store: MetadataStore,
+  image: MetadataImage,
+  logs: LogManager,
+  { appendGroupBytesMax }: Settings,
+): Promise<void> {
   const known: KnownPartition[] = [];
   for (const topic of image.topics()) {
     const config = topicConfig(topic.config);
+    // Recovery tells a torn write by its size, so a batch must never be larger than the largest write.
+    if (config.maxMessageBytes > appendGroupBytesMax)
+      throw new DataFolderError(
+        `topic ${topic.name} takes batches of ${config.maxMessageBytes} bytes (max.message.bytes); appendGroupBytesMax is ${appendGroupBytesMax} and must not be less`,
+      );
     for (let partition = 0; partition < topic.partitionCount; partition++)
       known.push({ topic: topic.name, topicId: topic.topicId, partition, config });
   }

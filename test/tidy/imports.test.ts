@@ -54,7 +54,6 @@ const allowed = [
   ["src/io/disk.ts", "node:fs"],
   ["src/io/codecs.ts", "../protocol/ok.ts"],
   ["src/protocol/ok.ts", "../assert.ts"],
-  ["src/cli/log.ts", "../log/ok.ts"],
 ] as const;
 
 let folder: string;
