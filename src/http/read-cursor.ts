@@ -41,6 +41,8 @@ export class ReadCursor {
   /** As of the last fetch, by place in plan.partitions. */
   readonly #highWatermarks: number[];
   readonly #logStartOffsets: number[];
+  /** Every partition's ends were seen once. */
+  #looked = false;
   /** What offsetReset did since the last look. */
   #reset: Reset | undefined;
   /** Whose turn it is to be first: with limits the first gets most. */
@@ -157,14 +159,19 @@ export class ReadCursor {
   /** One answer for each partition that is not finished, none of them an error. */
   async #fetch(limits: StepLimits): Promise<readonly FetchedPartition[]> {
     for (let resets = 0; ; resets++) {
-      const wanted = this.#wanted();
-      if (wanted.length === 0) return [];
-      const { maxBytes, minBytes, waitMs, signal } = limits;
-      const fetched = await this.#broker.fetch({ partitions: wanted, maxBytes, minBytes, waitMs, signal });
+      const wanted = this.#wanted(false);
+      const finished = wanted.length === 0;
+      if (finished && this.#looked) return [];
+      // Nothing to read, but an answer says where the log is, and a place that is not in it is refused.
+      const fetched = await this.#broker.fetch(
+        finished
+          ? { partitions: this.#wanted(true), maxBytes: 1, minBytes: 0, waitMs: 0 }
+          : { ...limits, partitions: wanted },
+      );
       const failed = fetched.find(({ error }) => error !== undefined);
       if (failed === undefined) {
         this.#seen(fetched);
-        return fetched;
+        return finished ? [] : fetched;
       }
       const error = failed.error!;
       if (error.code !== "OFFSET_OUT_OF_RANGE" || this.plan.offsetReset === "error" || resets === resetsMax)
@@ -173,19 +180,21 @@ export class ReadCursor {
     }
   }
 
-  #wanted(): { topic: string; partition: number; offset: number }[] {
+  /** Where to read: the partitions that are not finished, or all. */
+  #wanted(all: boolean): { topic: string; partition: number; offset: number }[] {
     const { partitions, topic } = this.plan;
     const wanted = [];
     this.#turn += 1;
     for (let nth = 0; nth < partitions.length; nth++) {
       const at = (this.#turn + nth) % partitions.length;
       const offset = this.#positions[at]!;
-      if (offset < this.#untilOf(at)) wanted.push({ topic: topic.name, partition: partitions[at]!, offset });
+      if (all || offset < this.#untilOf(at)) wanted.push({ topic: topic.name, partition: partitions[at]!, offset });
     }
     return wanted;
   }
 
   #seen(fetched: readonly FetchedPartition[]): void {
+    this.#looked = true;
     for (const { partition, highWatermark, logStartOffset, batches } of fetched) {
       const at = this.plan.partitions.indexOf(partition);
       this.#highWatermarks[at] = highWatermark;

@@ -66,7 +66,6 @@ class LineStream {
 
   /** The lines that come within `waitMs`. */
   async next(waitMs: number, signal: AbortSignal | undefined): Promise<Buffer> {
-    if (this.#done) return Buffer.alloc(0);
     const cursor = this.#cursor;
     const { single } = cursor.plan;
     const maxBytes = Math.min(pageBytesDefault, this.#bytesLeft);

@@ -54,6 +54,9 @@ export interface Route {
 export const objectOffers = [mediaTypes.json, mediaTypes.msgpack] as const;
 const objectBodies: readonly string[] = objectOffers;
 
+/** Given as its serializer, fastify leaves a text alone; else it would add a charset that JSON does not have. */
+export const asItIs = (text: string): string => text;
+
 /** One request and its answer, as a route sees them. */
 export class Exchange {
   readonly http: HttpContext;
@@ -112,7 +115,7 @@ export class Exchange {
   /** The answer's status and type; the connection ends with it while the broker drains. */
   begin(status: number, mediaType: string): FastifyReply {
     if (this.http.draining) this.reply.header("connection", "close");
-    return this.reply.code(status).header("content-type", mediaType);
+    return this.reply.code(status).header("content-type", mediaType).serializer(asItIs);
   }
 }
 

@@ -116,7 +116,11 @@ export const namedSchemas: Readonly<Record<string, Schema>> = {
   RecordHeader: {
     type: "object",
     required: ["key", "value"],
-    properties: { key: text, value: { type: ["string", "null"] }, valueFormat: formatSchema },
+    properties: {
+      key: text,
+      value: { description: "In JSON a string or null, in msgpack bin or nil." },
+      valueFormat: formatSchema,
+    },
   },
   Record: { type: "object", required: ["offset", "timestamp", "key", "value"], properties: recordProperties },
   Page: {

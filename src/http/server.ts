@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { assert } from "../assert.ts";
+import { AssertionError, assert } from "../assert.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { ClientGoneError } from "./body.ts";
 import { clientErrorAnswer } from "./client-error.ts";
@@ -25,7 +25,7 @@ import { PathIndex } from "./path-index.ts";
 import { problemMediaType, problemOf, unexpected } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { OperationMetrics, RequestState } from "./request-state.ts";
-import { Exchange, notAcceptable, type Route } from "./route.ts";
+import { asItIs, Exchange, notAcceptable, type Route, unsupportedMediaType } from "./route.ts";
 import { allRoutes } from "./routes/all.ts";
 
 export interface HttpServer {
@@ -135,7 +135,7 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
     method: route.method,
     url: route.path,
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
-    config: { produce: route.produce === true },
+    config: { produce: route.produce === true, accepts: Object.keys(route.body ?? {}) } satisfies RouteConfig,
     handler: (request, reply) => {
       request.state.operation = operation;
       const mediaType = negotiate(request.headers.accept, route.offers);
@@ -144,6 +144,12 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
       return route.handle(new Exchange(http, request, reply, query, mediaType));
     },
   });
+}
+
+/** What the checks outside a route need to know of it. */
+interface RouteConfig {
+  readonly produce: boolean;
+  readonly accepts: readonly string[];
 }
 
 interface Stateful extends ServerResponse {
@@ -241,17 +247,23 @@ function refuse(http: HttpContext, request: FastifyRequest, reply: FastifyReply,
     return;
   }
   const error = asBrokerError(http, request, cause);
-  const produce = (request.routeOptions.config as { produce?: boolean }).produce === true;
+  const produce = (request.routeOptions.config as Partial<RouteConfig>).produce === true;
   const problem = problemOf(error, { requestId: request.id, random: http.random, produce });
   if (problem.retryAfter !== undefined) reply.header("retry-after", problem.retryAfter);
-  reply.code(problem.status).header("content-type", problemMediaType).send(problem.body);
+  reply.code(problem.status).header("content-type", problemMediaType).serializer(asItIs).send(problem.body);
 }
 
 function asBrokerError(http: HttpContext, request: FastifyRequest, cause: unknown): BrokerError {
   if (cause instanceof BrokerError && cause.code !== "UNKNOWN_SERVER_ERROR") return cause;
+  // A broken invariant stops the process, whoever asked.
+  if (cause instanceof AssertionError) {
+    queueMicrotask(() => {
+      throw cause;
+    });
+  }
   const code = (cause as { code?: unknown } | null)?.code;
   if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") {
-    return new BrokerError("UNSUPPORTED_MEDIA_TYPE", "the Content-Type is not a media type");
+    return unsupportedMediaType(undefined, (request.routeOptions.config as Partial<RouteConfig>).accepts ?? []);
   }
   http.logger.error(
     { err: cause, requestId: request.id, operation: request.state.operation.api },
