@@ -175,6 +175,7 @@ export class PartitionLog {
     return this.#onWriter(async () => {
       if (offset > this.#highWatermark) throw this.outOfRange(offset);
       if (offset > this.#logStartOffset) {
+        if (offset > this.#flushedOffset) await this.#flush(); // else a power cut could leave an end below the start
         this.#logStartOffset = offset;
         await this.#checkpointLogStarts();
         await this.#forgetBelowStart();

@@ -4,8 +4,8 @@
 // (CRC, offsets without gap, epochs that never fall), indexes, epochs and producer state are made again, and what was kept
 // is synced before it is relied on: a batch that survived kill -9 in the page cache alone must not be acknowledged as a duplicate.
 //
-// Bad bytes are a torn write only where an unsynced write can have been: in the last segment, at or above the recovery point and
-// the checkpointed high watermark and, in strict topics, within the last write. They are cut off and counted. Bad bytes anywhere
+// Bad bytes are a torn write only where an unsynced write can have been: in the last segment, at or above the recovery point and,
+// in strict topics, at or above the checkpointed high watermark and within the last write. They are cut off and counted. Bad bytes anywhere
 // else are damage to data that was acknowledged: LogCorruptError, and nothing is changed, unless an operator asked to truncate.
 
 import type { DiskFile } from "../io/disk.ts";
@@ -69,6 +69,8 @@ class Recovery {
   readonly #input: RecoveryInput;
   readonly #directory: string;
   readonly #producers: ProducerState;
+  /** Batches below are in the producers' state already, also when their segment is scanned again for its indexes. */
+  #producersKnownTo = 0;
   #epochs: LeaderEpochCache;
   #epochsChanged = false;
   readonly #segments: Segment[] = [];
@@ -87,12 +89,22 @@ class Recovery {
     this.#epochs = new LeaderEpochCache(context.disk, this.#directory);
   }
 
+  get #isStrict(): boolean {
+    return this.#input.config.flushMessages === 1;
+  }
+
+  /** By the checkpoints everything below is on the medium. A relaxed topic's high watermark says nothing about that. */
+  get #syncedOffset(): number {
+    const { recoveryPoint, highWatermark } = this.#input;
+    return Math.max(recoveryPoint ?? 0, this.#isStrict ? (highWatermark ?? 0) : 0);
+  }
+
   async run(): Promise<RecoveredLog> {
     const bases = await this.#findSegments();
     const epochsKnown = await this.#readEpochs();
     const verifyFrom = this.#firstToVerify(bases, epochsKnown);
-    const verifiedFrom = bases[verifyFrom] ?? Number.POSITIVE_INFINITY;
-    await recoverProducers(this.#context, this.#directory, this.#producers, bases, verifiedFrom);
+    this.#producersKnownTo = bases[verifyFrom] ?? Number.POSITIVE_INFINITY;
+    await recoverProducers(this.#context, this.#directory, this.#producers, bases, this.#producersKnownTo);
     for (const [i, baseOffset] of bases.entries()) {
       const found = { baseOffset, file: await this.#context.disk.open(this.#path(baseOffset, ".log")) };
       const isLast = i === bases.length - 1;
@@ -263,7 +275,7 @@ class Recovery {
 
   #keepBatch(segment: Segment, header: BatchHeader): undefined {
     segment.noteBatch(header, this.#input.config.indexIntervalBytes);
-    this.#producers.replay(header, this.#context.clock.monotonicMs());
+    if (header.baseOffset >= this.#producersKnownTo) this.#producers.replay(header, this.#context.clock.monotonicMs());
     this.#lastEpoch = header.partitionLeaderEpoch;
     this.#nextOffset = header.lastOffset + 1;
     const epoch = header.partitionLeaderEpoch;
@@ -273,12 +285,10 @@ class Recovery {
   /** Bad bytes from `position` on: cut a torn write off, or say that the log is damaged. */
   async #cut(segment: Segment, file: DiskFile, position: number, reason: string, isLast: boolean): Promise<void> {
     const { logger, observer, settings } = this.#context;
-    const { clean, config, recoveryPoint, highWatermark } = this.#input;
     const offset = this.#nextOffset!;
     const bytes = file.sizeBytes - position;
-    const acknowledged = Math.max(recoveryPoint ?? 0, highWatermark ?? 0);
-    const withinLastWrite = config.flushMessages !== 1 || bytes <= settings.appendGroupBytesMax;
-    const torn = !clean && isLast && offset >= acknowledged && withinLastWrite;
+    const withinLastWrite = !this.#isStrict || bytes <= settings.appendGroupBytesMax;
+    const torn = !this.#input.clean && isLast && offset >= this.#syncedOffset && withinLastWrite;
     if (!torn) {
       this.#damage(`${file.path}: at byte ${position} (offset ${offset}): ${reason}`);
       await this.#copyAside(file, position);
@@ -327,6 +337,8 @@ class Recovery {
   async #finish(verified: boolean): Promise<RecoveredLog> {
     const { disk, settings } = this.#context;
     const logEndOffset = this.#nextOffset!;
+    if (logEndOffset < this.#syncedOffset)
+      this.#damage(`${this.#directory} ends at ${logEndOffset}, but was synced up to ${this.#syncedOffset}`);
     const firstOffset = this.#segments[0]!.baseOffset;
     let logStartOffset = Math.max(this.#input.logStartOffset ?? firstOffset, firstOffset);
     if (logEndOffset < logStartOffset && this.#input.truncateCorruption) logStartOffset = logEndOffset;
@@ -334,12 +346,12 @@ class Recovery {
       throw new LogCorruptError(`${this.#directory} ends at ${logEndOffset}, below its start at ${logStartOffset}`);
     const active = this.#segments.at(-1)!;
     if (verified && !this.#input.clean) {
-      if (this.#input.config.flushMessages === 1) await active.rewriteTail(settings.appendGroupBytesMax);
+      if (this.#isStrict) await active.rewriteTail(settings.appendGroupBytesMax);
       await active.sync();
     }
     await removeSnapshots(disk, this.#directory, (offset) => offset > logEndOffset);
-    if (this.#epochs.truncateFromEnd(logEndOffset)) this.#epochsChanged = true;
     if (this.#epochs.truncateFromStart(logStartOffset)) this.#epochsChanged = true;
+    if (this.#epochs.truncateFromEnd(logEndOffset)) this.#epochsChanged = true;
     if (this.#epochsChanged) await this.#epochs.write();
     await disk.syncDir(this.#directory);
     const highWatermark = Math.min(Math.max(this.#input.highWatermark ?? logStartOffset, logStartOffset), logEndOffset);
