@@ -2,7 +2,13 @@
 // Library entry: import { createBroker } from "millrace".
 
 import { MetadataImage } from "../cluster/metadata-image.ts";
-import { type ClusterValue, clusterKey, deletedPrefix, partitionKey } from "../cluster/metadata-keys.ts";
+import {
+  type ClusterValue,
+  clusterKey,
+  deletedPrefix,
+  partitionKey,
+  partitionsPrefix,
+} from "../cluster/metadata-keys.ts";
 import { type MetadataStore, type Operation, transactionOperationsMax } from "../cluster/metadata-store.ts";
 import { SingleNodeStore } from "../cluster/single-node-store.ts";
 import { defaultSettings, type Settings } from "../config.ts";
@@ -350,10 +356,13 @@ async function loadLogs(
   const { values: deleted } = await store.range(deletedPrefix);
   const deletedIds = new Set(deleted.map(({ key }) => key.slice(deletedPrefix.length)));
   await logs.load(known, (topicId) => deletedIds.has(topicId));
-  // Their folders are gone now, so the records have done their work.
+  // Their folders are gone now, so the records have done their work; and so have the partitions of topics that never came to be.
+  const topicIds = new Set(image.topics().map(({ topicId }) => topicId));
+  const { values: stored } = await store.range(partitionsPrefix);
+  const orphans = stored.filter(({ key }) => !topicIds.has(key.split("/")[1]!));
   await inTransactions(
     store,
-    deleted.map(({ key }) => ({ kind: "delete", key })),
+    [...deleted, ...orphans].map(({ key }) => ({ kind: "delete", key })),
   );
 }
 

@@ -162,12 +162,7 @@ export class Topics {
         replicationFactor: topic.replicationFactor,
         config,
       };
-      await this.#addPartitions(name, value, added);
-      await this.#commit(
-        [{ key: topicKey(name), modRevision: topic.modRevision }],
-        [{ kind: "put", key: topicKey(name), value }],
-      );
-      await this.#leadAll(name, value, added);
+      await this.#commitWith(name, value, added, topic.modRevision, []);
       const parsed = topicConfig(config);
       for (const partition of range(0, topic.partitionCount))
         await this.#parts.partitions.find(name, partition)?.log.changeConfig(parsed);
@@ -242,38 +237,49 @@ export class Topics {
     };
   }
 
-  async #make(name: string, value: TopicValue): Promise<void> {
-    const partitions = range(0, value.partitionCount);
-    await this.#addPartitions(name, value, partitions);
-    await this.#commit(
-      [{ key: topicKey(name), modRevision: 0 }],
-      [
-        { kind: "put", key: topicKey(name), value },
-        { kind: "put", key: topicIdKey(value.topicId), value: name },
-      ],
-    );
-    await this.#leadAll(name, value, partitions);
+  #make(name: string, value: TopicValue): Promise<void> {
+    const idOperation: Operation = { kind: "put", key: topicIdKey(value.topicId), value: name };
+    return this.#commitWith(name, value, range(0, value.partitionCount), 0, [idOperation]);
   }
 
-  /** Folders and partition keys; nobody sees them before the topic's own key names them. */
-  async #addPartitions(name: string, value: TopicValue, partitions: readonly number[]): Promise<void> {
-    if (partitions.length === 0) return;
-    const { logs, settings } = this.#parts;
+  /** Folders and partition keys of `added` first; nobody sees them before the topic's own key, the last, names them. */
+  async #commitWith(
+    name: string,
+    value: TopicValue,
+    added: readonly number[],
+    modRevision: number,
+    operations: readonly Operation[],
+  ): Promise<void> {
+    const { logs } = this.#parts;
     const config = topicConfig(value.config);
-    await logs.create(
-      partitions.map((partition): KnownPartition => ({ topic: name, topicId: value.topicId, partition, config })),
+    const partitions = added.map(
+      (partition): KnownPartition => ({ topic: name, topicId: value.topicId, partition, config }),
     );
+    if (partitions.length > 0) await logs.create(partitions);
+    try {
+      await this.#putPartitions(value.topicId, added);
+      const key = topicKey(name);
+      await this.#commit([{ key, modRevision }], [{ kind: "put", key, value }, ...operations]);
+    } catch (error) {
+      logs.forget(partitions);
+      throw error;
+    }
+    await this.#leadAll(name, value, added);
+  }
+
+  async #putPartitions(topicId: string, partitions: readonly number[]): Promise<void> {
+    const { brokerId } = this.#parts.settings;
     const state: PartitionValue = {
-      replicas: [settings.brokerId],
-      inSyncReplicas: [settings.brokerId],
-      leader: settings.brokerId,
+      replicas: [brokerId],
+      inSyncReplicas: [brokerId],
+      leader: brokerId,
       leaderEpoch: 0,
       partitionEpoch: 0,
     };
     for (const some of inBatches(partitions))
       await this.#commit(
         [],
-        some.map((partition) => ({ kind: "put", key: partitionKey(value.topicId, partition), value: state })),
+        some.map((partition) => ({ kind: "put", key: partitionKey(topicId, partition), value: state })),
       );
   }
 

@@ -1,6 +1,7 @@
 // All logs of one data folder: loads them in parallel, makes and deletes them, keeps the checkpoints, runs retention.
 // A folder is deleted only when the metadata store says that its topic was; what nobody knows is set aside and reported.
 
+import { assert } from "../assert.ts";
 import type { Timer } from "../io/clock.ts";
 import type { FolderLock } from "../io/disk.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
@@ -131,17 +132,24 @@ export class LogManager {
    * a folder that is not known is set aside, a known partition without its folder would be offline.
    */
   async create(partitions: readonly KnownPartition[]): Promise<void> {
-    for (const partition of partitions) {
-      const name = partitionFolderName(partition.topic, partition.partition);
-      const directory = `${this.#dataDir}/${name}`;
-      if (this.#logs.has(name) || this.#offline.has(name))
-        throw new BrokerError("TOPIC_ALREADY_EXISTS", `${name} has a folder already`);
-      await this.#setAsideStray(name);
-      await this.#context.disk.makeDir(directory);
-      this.#logs.set(name, await this.#makeEmpty(partition, directory));
+    try {
+      for (const partition of partitions) await this.#createOne(partition);
+      await this.#context.disk.syncDir(this.#dataDir);
+      await this.#checkpoints.writeAll(); // a deleted partition of the same name has left entries of its own
+    } catch (error) {
+      this.forget(partitions);
+      throw error;
     }
-    await this.#context.disk.syncDir(this.#dataDir);
-    await this.#checkpoints.writeAll(); // a deleted partition of the same name has left entries of its own
+  }
+
+  /** Takes back a create whose partitions never became known: their folders are strays now. */
+  forget(partitions: readonly { topic: string; partition: number }[]): void {
+    for (const { topic, partition } of partitions) {
+      const name = partitionFolderName(topic, partition);
+      const log = this.#logs.get(name);
+      this.#logs.delete(name);
+      if (log) this.#track(log.abandon());
+    }
   }
 
   /** Lets go of partitions at once: their names are free when this returns, their files go a little later. */
@@ -216,6 +224,15 @@ export class LogManager {
         "partition is offline: its log cannot be opened; 'millrace log truncate' cuts it at the damage, if that is wanted",
       );
     }
+  }
+
+  async #createOne(partition: KnownPartition): Promise<void> {
+    const name = partitionFolderName(partition.topic, partition.partition);
+    const directory = `${this.#dataDir}/${name}`;
+    assert(!this.#logs.has(name) && !this.#offline.has(name), `${name} is made twice`);
+    await this.#setAsideStray(name);
+    await this.#context.disk.makeDir(directory);
+    this.#logs.set(name, await this.#makeEmpty(partition, directory));
   }
 
   async #makeEmpty(partition: KnownPartition, directory: string): Promise<PartitionLog> {
