@@ -11,7 +11,7 @@ import {
   topicIdKey,
   topicKey,
 } from "../cluster/metadata-keys.ts";
-import { type Compare, type Operation, transactionOperationsMax } from "../cluster/metadata-store.ts";
+import { type Operation, transactionOperationsMax } from "../cluster/metadata-store.ts";
 import type { KnownPartition } from "../log/log-manager.ts";
 import { effectiveTopicConfig, parseTopicConfig, type TopicConfig, topicConfig } from "../log/topic-config.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
@@ -133,6 +133,7 @@ export class Topics {
       throw new BrokerError("INVALID_TOPIC_EXCEPTION", "names that begin with __ are the broker's own");
     const wanted = this.#wanted(request);
     return this.#serially(async () => {
+      await this.#catchUp(name);
       const existing = this.#parts.image.topic(name);
       if (existing) {
         const differences = differencesOf(existing, request, wanted);
@@ -176,14 +177,12 @@ export class Topics {
       if (isInternalTopic(name))
         throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be deleted`);
       const { topicId, partitionCount } = topic;
-      await this.#commit(
-        [{ key: topicKey(name), modRevision: topic.modRevision }],
-        [
-          { kind: "put", key: deletedKey(topicId), value: { name, partitionCount } },
-          { kind: "delete", key: topicKey(name) },
-          { kind: "delete", key: topicIdKey(topicId) },
-        ],
-      );
+      const done = await this.#commit(topicKey(name), topic.modRevision, [
+        { kind: "delete", key: topicKey(name) },
+        { kind: "put", key: deletedKey(topicId), value: { name, partitionCount } },
+        { kind: "delete", key: topicIdKey(topicId) },
+      ]);
+      if (!done) throw changedMeanwhile();
       this.#infos.delete(name);
       this.#parts.partitions.removeTopic(
         name,
@@ -192,6 +191,12 @@ export class Topics {
       await this.#parts.logs.delete(range(0, partitionCount).map((partition) => ({ topic: name, topicId, partition })));
       await this.#forgetPartitions(topicId);
     });
+  }
+
+  /** The image is as new as the store was, for this topic at least. */
+  async #catchUp(name: string): Promise<void> {
+    const { revision } = await this.#parts.store.range(topicKey(name));
+    await this.#parts.image.reached(revision);
   }
 
   #require(name: string): TopicImage {
@@ -256,13 +261,18 @@ export class Topics {
       (partition): KnownPartition => ({ topic: name, topicId: value.topicId, partition, config }),
     );
     if (partitions.length > 0) await logs.create(partitions);
+    const key = topicKey(name);
     try {
       await this.#putPartitions(value.topicId, added);
-      const key = topicKey(name);
-      await this.#commit([{ key, modRevision }], [{ kind: "put", key, value }, ...operations]);
     } catch (error) {
       logs.forget(partitions);
       throw error;
+    }
+    // If this rejects nobody knows whether the topic names them now: they stay as they are.
+    const done = await this.#commit(key, modRevision, [{ kind: "put", key, value }, ...operations]);
+    if (!done) {
+      logs.forget(partitions);
+      throw changedMeanwhile();
     }
     await this.#leadAll(name, value, added);
   }
@@ -276,11 +286,10 @@ export class Topics {
       leaderEpoch: 0,
       partitionEpoch: 0,
     };
-    for (const some of inBatches(partitions))
-      await this.#commit(
-        [],
-        some.map((partition) => ({ kind: "put", key: partitionKey(topicId, partition), value: state })),
-      );
+    const puts = partitions.map(
+      (partition): Operation => ({ kind: "put", key: partitionKey(topicId, partition), value: state }),
+    );
+    await this.#write(puts);
   }
 
   async #leadAll(name: string, value: TopicValue, partitions: readonly number[]): Promise<void> {
@@ -303,21 +312,36 @@ export class Topics {
 
   async #forgetPartitions(topicId: string): Promise<void> {
     const { values } = await this.#parts.store.range(`${partitionsPrefix}${topicId}/`);
-    for (const some of inBatches(values))
-      await this.#commit(
-        [],
-        some.map(({ key }) => ({ kind: "delete", key })),
-      );
+    await this.#write(values.map(({ key }) => ({ kind: "delete", key })));
   }
 
-  async #commit(compares: readonly Compare[], operations: readonly Operation[]): Promise<void> {
-    const result = await this.#parts.store.transaction(compares, operations);
-    if (result.outcome === "committed") return await this.#parts.image.reached(result.revision);
-    if (result.outcome === "conflict")
-      throw new BrokerError("REQUEST_TIMED_OUT", "the topic was changed at the same time; try again");
-    throw new BrokerError("REQUEST_TIMED_OUT", "the metadata store did not say whether the change was made", {
-      cause: result.cause,
-    });
+  /** Keys that no one else writes and no one yet reads: in as many transactions as it takes. */
+  async #write(operations: readonly Operation[]): Promise<void> {
+    const { image, store } = this.#parts;
+    for (let i = 0; i < operations.length; i += transactionOperationsMax) {
+      const result = await store.transaction([], operations.slice(i, i + transactionOperationsMax));
+      if (result.outcome !== "committed") throw changedMeanwhile();
+      await image.reached(result.revision);
+    }
+  }
+
+  /**
+   * Does `operations`, the first of which is on `key`, if `key` is still as of `modRevision`. False when nothing was done. An answer that
+   * tells neither is looked up; rejects when that cannot be done either.
+   */
+  async #commit(key: string, modRevision: number, operations: readonly Operation[]): Promise<boolean> {
+    const { image, store } = this.#parts;
+    const result = await store.transaction([{ key, modRevision }], operations);
+    if (result.outcome === "conflict") return false;
+    if (result.outcome === "committed") {
+      await image.reached(result.revision);
+      return true;
+    }
+    const { values, revision } = await store.range(key);
+    await image.reached(revision);
+    const stored = values.find((value) => value.key === key);
+    const wanted = operations[0]?.kind === "put" ? operations[0].value : undefined;
+    return (stored?.modRevision ?? 0) !== modRevision && JSON.stringify(stored?.value) === JSON.stringify(wanted);
   }
 
   #serially<T>(change: () => Promise<T>): Promise<T> {
@@ -356,13 +380,10 @@ function checkPartitionCount(count: number): void {
   });
 }
 
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
+function changedMeanwhile(): BrokerError {
+  return new BrokerError("REQUEST_TIMED_OUT", "the topic was changed by another request at the same time; try again");
 }
 
-function inBatches<T>(items: readonly T[]): T[][] {
-  const batches: T[][] = [];
-  for (let i = 0; i < items.length; i += transactionOperationsMax)
-    batches.push(items.slice(i, i + transactionOperationsMax));
-  return batches;
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
 }
