@@ -59,6 +59,17 @@ export class LeaderEpochCache {
     return true;
   }
 
+  /**
+   * Durable when it returns. An epoch below the latest is refused: its batches would look like damage to the next recovery.
+   * That happens when the metadata was put back from an older copy.
+   */
+  async begin(epoch: number, startOffset: number): Promise<void> {
+    const { latest } = this;
+    if (latest && epoch < latest.epoch)
+      throw new Error(`leader epoch ${epoch} is below ${latest.epoch}, which wrote to ${this.#directory} already`);
+    if (this.assign(epoch, startOffset)) await this.write();
+  }
+
   /** The epoch of the batch at `offset`; undefined when no known epoch reaches down to it. */
   epochOf(offset: number): number | undefined {
     return this.#entries.findLast((entry) => entry.startOffset <= offset)?.epoch;

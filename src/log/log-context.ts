@@ -50,3 +50,13 @@ export interface LogIdentity {
   /** The partition's folder. */
   readonly directory: string;
 }
+
+/** Told, synchronously and in order, when the log has moved on; must not throw. */
+export interface LogListener {
+  /** logEndOffset or flushedOffset have risen. */
+  advanced(): void;
+  wentOffline(): void;
+}
+
+/** Makes the data folder's log start checkpoint durable with every partition's present log start. */
+export type CheckpointLogStarts = () => Promise<void>;

@@ -1,5 +1,6 @@
 // What a log answers when it cannot do what it was asked for.
 
+import { DiskError } from "../io/disk.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 
 export interface LogState {
@@ -15,6 +16,15 @@ export function refusalOf(name: string, { deleted, offline }: LogState, maybeApp
     return new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down", { maybeAppended });
   const detail = `${name} is offline until the broker restarts: ${offline}`;
   return new BrokerError("KAFKA_STORAGE_ERROR", detail, { maybeAppended });
+}
+
+/** Whether a read failed for want of something that may be there again soon; nothing speaks against the file then. */
+export function isShortage(error: unknown): boolean {
+  return error instanceof DiskError && ["EMFILE", "ENFILE", "ENOMEM"].includes(error.code);
+}
+
+export function unreadableError(name: string, cause: unknown): BrokerError {
+  return new BrokerError("KAFKA_STORAGE_ERROR", `${name} cannot be read at the moment`, { cause });
 }
 
 export interface LogBounds {

@@ -10,8 +10,8 @@ import type { Timer } from "../io/clock.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
-import type { LogContext, LogIdentity } from "./log-context.ts";
-import { outOfRangeError, refusalOf } from "./log-refusals.ts";
+import type { CheckpointLogStarts, LogContext, LogIdentity, LogListener } from "./log-context.ts";
+import { isShortage, outOfRangeError, refusalOf, unreadableError } from "./log-refusals.ts";
 import { LogWriter } from "./log-writer.ts";
 import { removeSnapshots } from "./producer-snapshot.ts";
 import type { ProducerEntry, ProducerState } from "./producer-state.ts";
@@ -21,16 +21,6 @@ import { beginNextSegment, mustRoll, writeSealFiles } from "./roll.ts";
 import { overtaken, SegmentList } from "./segment-list.ts";
 import type { TopicConfig } from "./topic-config.ts";
 import { type AppendInfo, WriteGroup } from "./write-group.ts";
-
-/** Told, synchronously and in order, when the log has moved on; must not throw. */
-export interface LogListener {
-  /** logEndOffset or flushedOffset have risen. */
-  advanced(): void;
-  wentOffline(): void;
-}
-
-/** Makes the data folder's log start checkpoint durable with every partition's present log start. */
-export type CheckpointLogStarts = () => Promise<void>;
 
 export class PartitionLog {
   readonly identity: LogIdentity;
@@ -116,7 +106,7 @@ export class PartitionLog {
   /** Takes appends from now on, stamped with `epoch`, whose beginning is durable when this returns. */
   becomeLeader(epoch: number): Promise<void> {
     return this.#onWriter(async () => {
-      if (this.#epochs.assign(epoch, this.#logEndOffset)) await this.#epochs.write();
+      await this.#epochs.begin(epoch, this.#logEndOffset);
       this.#leaderEpoch = epoch;
     });
   }
@@ -174,12 +164,8 @@ export class PartitionLog {
   deleteRecordsBefore(offset: number): Promise<number> {
     return this.#onWriter(async () => {
       if (offset > this.#highWatermark) throw this.outOfRange(offset);
-      if (offset > this.#logStartOffset) {
-        if (offset > this.#flushedOffset) await this.#flush(); // else a power cut could leave an end below the start
-        this.#logStartOffset = offset;
-        await this.#checkpointLogStarts();
-        await this.#forgetBelowStart();
-      }
+      if (offset > this.#flushedOffset) await this.#flush(); // else a power cut could leave an end below the start
+      if (await this.#raiseLogStart(offset)) await this.#forgetBelowStart();
       return this.#logStartOffset;
     });
   }
@@ -195,11 +181,7 @@ export class PartitionLog {
       if (due === 0) return 0;
       if (due === this.#segments.count) await this.#roll();
       due = Math.min(due, this.#segments.count - 1);
-      const nextStart = this.#segments.baseOffsetOf(due);
-      if (nextStart > this.#logStartOffset) {
-        this.#logStartOffset = nextStart;
-        await this.#checkpointLogStarts();
-      }
+      await this.#raiseLogStart(this.#segments.baseOffsetOf(due));
       await this.#segments.removeOldest(due);
       await this.#forgetBelowStart();
       return due;
@@ -226,8 +208,8 @@ export class PartitionLog {
   async close(): Promise<boolean> {
     this.#closing = true;
     await this.#writer.run(async () => {
-      this.#flushTimer?.cancel();
       await this.#writer.drain();
+      this.#flushTimer?.cancel();
       if (this.#offline === undefined) await this.#storing(() => this.#closeClean()).catch(() => {}); // offline now, and logged
     });
     await this.#segments.close();
@@ -289,7 +271,7 @@ export class PartitionLog {
     const { queue } = this.#writer;
     for (let pending = queue.peek(); pending; pending = queue.peek()) {
       const full = group.bytes + pending.batch.byteLength > settings.appendGroupBytesMax;
-      if (group.bytes > 0 && (full || this.#mustRoll(pending.header, group))) break;
+      if (!group.isUntouched && (full || this.#mustRoll(pending.header, group))) break;
       queue.advance();
       group.take(pending);
     }
@@ -351,6 +333,20 @@ export class PartitionLog {
     await this.#context.disk.syncDir(directory);
   }
 
+  /** Durable when it returns. When that fails nothing of the log is harmed: it starts where it did and stays online. */
+  async #raiseLogStart(offset: number): Promise<boolean> {
+    const before = this.#logStartOffset;
+    if (offset <= before) return false;
+    this.#logStartOffset = offset;
+    try {
+      await this.#checkpointLogStarts();
+      return true;
+    } catch (cause) {
+      this.#logStartOffset = before;
+      throw new BrokerError("KAFKA_STORAGE_ERROR", `the log start of ${this.#name} cannot be stored`, { cause });
+    }
+  }
+
   /** Snapshots and epochs that only concern offsets below the log start. */
   async #forgetBelowStart(): Promise<void> {
     const first = this.#segments.firstOffset;
@@ -365,6 +361,8 @@ export class PartitionLog {
       return await read();
     } catch (error) {
       if (error instanceof BrokerError) throw error;
+      if (this.#closing) throw this.#refusal(); // the files were closed under it
+      if (isShortage(error)) throw unreadableError(this.#name, error);
       this.#goOffline(error);
       throw this.#refusal();
     }

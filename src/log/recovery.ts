@@ -203,8 +203,9 @@ class Recovery {
     const from = indexes.offsets.lastPosition;
     let nextOffset = baseOffset;
     let firstTimestamp: number | undefined;
-    if (from > 0)
-      await scanBatches(file, 0, Math.min(file.sizeBytes, trustHeadBytes), (header) => {
+    // Only the active segment is rolled by its age.
+    if (isLast && from > 0)
+      await scanBatches(file, 0, file.sizeBytes, (header) => {
         firstTimestamp = header.maxTimestamp;
         return "only the first";
       });
@@ -369,5 +370,3 @@ class Recovery {
 }
 
 const copyChunkBytes = 1024 * 1024;
-/** Enough to hold the first batch's header; a scan reads no further than it must. */
-const trustHeadBytes = 64 * 1024;

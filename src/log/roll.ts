@@ -22,10 +22,11 @@ export function mustRoll(
 ): boolean {
   const size = active.sizeBytes + groupBytes;
   if (size === 0) return false;
+  const timestamp = config.messageTimestampType === "LogAppendTime" ? nowMs : header.maxTimestamp;
   return (
     size + header.sizeBytes > config.segmentBytes ||
     lastOffset - active.baseOffset >= relativeOffsetMax ||
-    active.ageMs(header.maxTimestamp, nowMs) > config.segmentMs ||
+    active.ageMs(timestamp, nowMs) > config.segmentMs ||
     active.isIndexFull(config.segmentIndexBytes)
   );
 }

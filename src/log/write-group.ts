@@ -57,6 +57,10 @@ export class WriteGroup {
     this.endOffset = start.logEndOffset;
   }
 
+  get isUntouched(): boolean {
+    return this.#answers.length + this.#refusals.length === 0;
+  }
+
   /** Takes the batch into the group, or notes the answer it gets without being written. */
   take(pending: PendingAppend): void {
     const verdict = this.#staged.judge(pending.header);
