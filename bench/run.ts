@@ -5,11 +5,13 @@ import { benchHttpFetch } from "./http-fetch.ts";
 import { benchHttpProduce } from "./http-produce.ts";
 import type { Figures } from "./lib/figures.ts";
 import { saveResults, writeReadme } from "./lib/results.ts";
+import { benchStart } from "./start.ts";
 
 const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = {
   append: benchAppend,
   "http-produce": benchHttpProduce,
   "http-fetch": benchHttpFetch,
+  start: benchStart,
 };
 const usage = `npm run bench -- ${Object.keys(benches).join("|")}|all [--quick] [--write]\n`;
 

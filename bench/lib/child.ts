@@ -18,7 +18,10 @@ export class Child {
 
   constructor(name: ChildName) {
     const module = new URL(`../${name}.js`, import.meta.url);
-    const profile = process.env["BENCH_PROFILE"] === name ? ["--cpu-prof", "--cpu-prof-dir=bench/results"] : [];
+    const profile =
+      process.env["BENCH_PROFILE"] === name
+        ? (process.env["BENCH_FLAGS"] ?? "--cpu-prof --cpu-prof-dir=bench/results").split(" ")
+        : [];
     this.#process = fork(module, { env: { ...process.env, UV_THREADPOOL_SIZE: "16" }, execArgv: profile });
     this.#process.on("message", (reply: Reply) => this.#answered(reply));
     this.#process.on("exit", (code) => {
