@@ -6,7 +6,8 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-const launcher = join(import.meta.dirname, "../../dist/bin/millrace.cjs");
+/** MILLRACE_TEST_LAUNCHER puts another build to the test, such as one with a defect that must be found. */
+const launcher = process.env["MILLRACE_TEST_LAUNCHER"] ?? join(import.meta.dirname, "../../dist/bin/millrace.cjs");
 /** A start that takes longer has failed: no test gives it this much to recover. */
 const startMsMax = 30_000;
 /** What is kept of the log of one process. */
@@ -30,6 +31,9 @@ const running = new Set<ChildProcess>();
 process.once("exit", () => {
   for (const child of running) child.kill("SIGKILL");
 });
+// Without these a test's process ends without "exit": when it is told to, and when the runner that forked it is gone.
+process.once("SIGTERM", () => process.exit(143));
+process.once("disconnect", () => process.exit(1));
 
 export class BrokerProcess {
   readonly url: string;

@@ -106,8 +106,13 @@ export class Load {
     return path;
   }
 
+  /** Ends every client where it stands. */
   async close(): Promise<void> {
+    this.#stopping = true;
+    for (const reader of this.#readers) reader.stop();
+    this.address.close();
     await this.#client.close();
+    await this.#lanes.catch(() => {}); // who waited for them was told
   }
 
   async #prepare(): Promise<void> {

@@ -46,7 +46,9 @@ export class Reader {
       try {
         answer = await this.#client.get(`${path}?offset=${from}&waitMs=${pollWaitMs}&valueFormat=string`);
       } catch {
-        continue; // no answer, or a part of one: asked again
+        // No answer, or a part of one: asked again, when others have had their turn.
+        await new Promise(setImmediate);
+        continue;
       }
       if (answer.status === 503) continue;
       const { records, nextOffset, highWatermark } = expectStatus<Page>(answer, 200);

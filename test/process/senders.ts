@@ -75,6 +75,7 @@ export abstract class Sender {
   ): Promise<boolean> {
     const { history, address } = this.context;
     const send = { f: "send", process: this.process, operation: history.newOperation() } as const;
+    let lastReason = "";
     for (let attempt = 1; attempt <= attemptsMax; attempt++) {
       const url = await address.current();
       if (url === undefined) return false;
@@ -86,17 +87,21 @@ export abstract class Sender {
         return true;
       }
       if (outcome.kind === "info") {
-        history.add({ ...send, type: "info", reason: outcome.reason });
+        lastReason = outcome.reason;
+        history.add({ ...send, type: "info", reason: lastReason });
+        // A connection that is refused at once leaves no turn to anybody else.
+        await new Promise(setImmediate);
         if (!options.idempotent) return true;
         continue;
       }
       const { problem } = outcome;
+      lastReason = `${problem.code}: ${problem.detail}`;
       history.add({ ...send, type: "fail", reason: problem.code });
       if (options.refusal === "expected") return true;
-      if (!problem.retriable) throw new Error(`${this.process} was refused: ${problem.code}: ${problem.detail}`);
+      if (!problem.retriable) throw new Error(`${this.process} was refused: ${lastReason}`);
       await new Promise((resolve) => setTimeout(resolve, Math.min(problem.retryAfterMs ?? 0, retryMsMax)));
     }
-    throw new Error(`${this.process} got no answer in ${attemptsMax} attempts`);
+    throw new Error(`${this.process} got no answer in ${attemptsMax} attempts; the last: ${lastReason}`);
   }
 
   async #attempt(url: string, { path, ...options }: ProduceCall): Promise<Attempt> {
