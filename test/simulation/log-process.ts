@@ -8,6 +8,7 @@ import type { LogContext } from "../../src/log/log-context.ts";
 import { type KnownPartition, LogManager } from "../../src/log/log-manager.ts";
 import type { PartitionLog } from "../../src/log/partition-log.ts";
 import { topicConfig } from "../../src/log/topic-config.ts";
+import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { partitionFolderName } from "../../src/protocol/topic-partition.ts";
 import { Partition } from "../../src/replication/partition.ts";
 import { logContext } from "../log/log-fixture.ts";
@@ -64,7 +65,9 @@ export class LogProcess {
     if (!log) return;
     const partition = new Partition(log, this.clock);
     this.partitions.set(expected.topicId, partition);
-    await partition.lead(expected.leaderEpoch);
+    await partition.lead(expected.leaderEpoch).catch((error) => {
+      if (!(error instanceof BrokerError)) throw error; // the log is offline now and says why; the others go on
+    });
   }
 
   /** undefined while it is offline. */

@@ -1,5 +1,6 @@
 // Carries out a plan on the logs of one disk, and writes down in the history what it asked and what was answered.
 
+import { DiskError } from "../../src/io/disk.ts";
 import { topicConfig } from "../../src/log/topic-config.ts";
 import type { AppendInfo } from "../../src/log/write-group.ts";
 import { BrokerError } from "../../src/protocol/error-codes.ts";
@@ -28,7 +29,7 @@ export interface SendSketch {
   readonly oldEpoch?: boolean;
   /** An Idempotency-Key, by number; used once each. */
   readonly key?: number;
-  /** How far from the log end: 0 is taken if nothing comes in between. */
+  /** How far from the log end: 0 is taken if nothing comes in between, 1000 must be refused. */
   readonly expectedOffsetOff?: number;
   /** Sent twice at the same time. */
   readonly twice?: boolean;
@@ -91,6 +92,16 @@ export class LogRunner {
     return await this.#whole(this.#start(), "start");
   }
 
+  /** False when the disk did not let it. */
+  async tryStart(): Promise<boolean> {
+    try {
+      return await this.start();
+    } catch (error) {
+      if (error instanceof DiskError) return false;
+      throw error;
+    }
+  }
+
   /** Only recovers. */
   async load(): Promise<boolean> {
     return await this.#whole(this.#load(), "load");
@@ -107,12 +118,9 @@ export class LogRunner {
 
   /** Checks every law on every log; gives what they hold. */
   async check(powerWasCut = false): Promise<ObservedLog[]> {
-    const observed: ObservedLog[] = [];
+    let observed: ObservedLog[] = [];
     const work = async () => {
-      for (const expected of this.history.logs.values()) {
-        if (this.#faulty && !this.process!.find(expected)) continue;
-        observed.push(await checkLog(expected, this.process!.log(expected), powerWasCut));
-      }
+      observed = await this.#checkAll(powerWasCut);
     };
     await this.#whole(work(), "check");
     return observed;
@@ -122,6 +130,15 @@ export class LogRunner {
   async checkRecovered(powerWasCut: boolean): Promise<ObservedLog[]> {
     const observed = await this.check(powerWasCut);
     for (const log of observed) this.history.add({ kind: "recovered", log });
+    return observed;
+  }
+
+  async #checkAll(powerWasCut: boolean): Promise<ObservedLog[]> {
+    const observed: ObservedLog[] = [];
+    for (const expected of this.history.logs.values()) {
+      if (this.#faulty && !this.process!.find(expected)) continue;
+      observed.push(await checkLog(expected, this.process!.log(expected), powerWasCut));
+    }
     return observed;
   }
 
@@ -155,28 +172,27 @@ export class LogRunner {
   async #close(): Promise<void> {
     const { manager, clock } = this.process!;
     this.wallMs = clock.nowMs() + 1;
-    await manager.close(1);
+    const closed = await this.#refusable(manager.close(1).then(() => true));
     this.process = undefined;
     this.disk.kill();
+    if (!closed || this.#faulty) return;
     for (const { topicId, acknowledgedEnd } of this.history.logs.values())
       this.history.add({ kind: "flushed", topicId, offset: acknowledgedEnd });
   }
 
   async #step(step: Step): Promise<void> {
     const { manager, clock } = this.process!;
+    if (this.#faulty && step.do !== "create" && "topic" in step && !this.history.byName(step.topic)) return;
     switch (step.do) {
       case "create":
         return await this.#create(step.topic, step.overrides ?? {});
       case "delete": {
         const topicId = this.#expected(step.topic).topicId;
         this.history.add({ kind: "forgotten", name: step.topic });
-        return await this.#refusable(manager.delete([{ topic: step.topic, topicId, partition: 0 }]));
+        return void (await this.#refusable(manager.delete([{ topic: step.topic, topicId, partition: 0 }])));
       }
       case "send":
-        return await this.send(
-          this.#expected(step.topic),
-          step.batches.flatMap((sketch) => this.#make(step.topic, sketch)),
-        );
+        return await this.#sendNew(this.#expected(step.topic), step.batches);
       case "retry":
         return await this.#retry(this.#expected(step.topic), step.window ?? retryWindow);
       case "deleteRecords":
@@ -186,7 +202,7 @@ export class LogRunner {
           const offset = this.process!.find(expected)?.highWatermark;
           if (offset !== undefined) this.history.add({ kind: "startAsked", topicId: expected.topicId, offset });
         }
-        return await manager.applyRetention();
+        return void (await this.#refusable(manager.applyRetention()));
       case "flush": {
         const expected = this.#expected(step.topic);
         const log = this.process!.find(expected);
@@ -204,10 +220,7 @@ export class LogRunner {
       case "checkSpace":
         return await this.process!.guard.check();
       case "check":
-        for (const expected of this.history.logs.values())
-          if (!this.#faulty || this.process!.find(expected))
-            await checkLog(expected, this.process!.log(expected), false);
-        return;
+        return void (await this.#refusable(this.#checkAll(false)));
       case "restart":
         await this.#close();
         return await this.#start();
@@ -233,8 +246,19 @@ export class LogRunner {
     await this.#refusable(this.process!.leadOne(this.#expected(name)));
   }
 
-  #make(topic: string, sketch: SendSketch): SentBatch[] {
-    const expected = this.#expected(topic);
+  /** A producer with a batch that is not acknowledged sends nothing new: it has to retry first. */
+  async #sendNew(expected: ExpectedLog, sketches: readonly SendSketch[]): Promise<void> {
+    const blocked = new Set<bigint>();
+    for (const fates of producersOf(expected))
+      if (fates.some(({ baseOffset }) => baseOffset === undefined)) blocked.add(fates[0]!.batch.producer!.id);
+    const free = sketches.filter(({ producer }) => producer === undefined || !blocked.has(BigInt(producer)));
+    await this.send(
+      expected,
+      free.flatMap((sketch) => this.#make(expected, sketch)),
+    );
+  }
+
+  #make(expected: ExpectedLog, sketch: SendSketch): SentBatch[] {
     const id = this.#nextId++;
     const producer = this.#producerOf(expected, sketch);
     const bytes = batchOf({
