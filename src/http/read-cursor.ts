@@ -2,10 +2,19 @@
 // It holds no records; a sink takes each one as it passes and says when it has enough.
 
 import type { Broker, FetchedPartition } from "../broker/broker.ts";
+import { CodecError } from "../protocol/codecs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { formatCursor, formatOffsetExpression, isOfTopic } from "../protocol/offset-expression.ts";
 import type { StoredRecord } from "../protocol/record.ts";
-import { BatchCorruptError, batchSizeAt, isControl, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
+import {
+  BatchCorruptError,
+  type BatchHeader,
+  batchSizeAt,
+  hasValidCrc,
+  isControl,
+  readBatchHeader,
+  viewOf,
+} from "../protocol/record-batch.ts";
 import { RecordReader } from "../protocol/record-reader.ts";
 import type { HttpContext } from "./http-context.ts";
 import { type ReadPlan, resolvePlaces } from "./read-plan.ts";
@@ -216,11 +225,15 @@ export class ReadCursor {
   #walk({ partition, batches, nextOffset }: FetchedPartition, take: RecordSink): void {
     const at = this.plan.partitions.indexOf(partition);
     const until = this.#untilOf(at);
+    const began = this.#positions[at]!;
     const view = viewOf(batches);
     for (let start = 0; start < batches.byteLength; start += batchSizeAt(view, start)) {
       const header = readBatchHeader(view, start);
       if (header.lastOffset < this.#positions[at]! || isControl(header)) continue;
-      const reader = this.#open(batches.subarray(start, start + header.sizeBytes));
+      const batch = batches.subarray(start, start + header.sizeBytes);
+      // What was read up to here is given out; the next step stands before the damage and says so.
+      if (this.#positions[at]! > began && !hasValidCrc(batch, this.#broker.codecs)) return;
+      const reader = this.#open(batch, header);
       while (reader.next()) {
         const offset = reader.offset;
         if (offset < this.#positions[at]!) continue;
@@ -235,12 +248,19 @@ export class ReadCursor {
     this.#positions[at] = Math.min(nextOffset, until);
   }
 
-  #open(batch: Uint8Array): RecordReader {
+  #open(batch: Uint8Array, header: BatchHeader): RecordReader {
+    const { codecs } = this.#broker;
     try {
-      return RecordReader.open(batch, readBatchHeader(viewOf(batch), 0), this.#broker.codecs, this.#decodeLimits);
+      if (hasValidCrc(batch, codecs)) return RecordReader.open(batch, header, codecs, this.#decodeLimits);
     } catch (cause) {
-      if (!(cause instanceof BatchCorruptError)) throw cause;
-      throw new BrokerError("KAFKA_STORAGE_ERROR", "a stored batch cannot be read", { cause });
+      if (!(cause instanceof BatchCorruptError) && !(cause instanceof CodecError)) throw cause;
+      throw damaged(header, cause);
     }
+    throw damaged(header);
   }
+}
+
+function damaged({ baseOffset, lastOffset }: BatchHeader, cause?: unknown): BrokerError {
+  const detail = `the stored batch of offsets ${baseOffset} to ${lastOffset} is damaged; offset=${lastOffset + 1} reads on behind it`;
+  return new BrokerError("KAFKA_STORAGE_ERROR", detail, { fields: { baseOffset, lastOffset }, cause });
 }

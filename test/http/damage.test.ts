@@ -1,0 +1,26 @@
+// A bit that flips on the disk after it was acknowledged: readers are told where, get everything before and behind it, and never
+// wrong bytes.
+
+import { afterEach, expect, test } from "vitest";
+import { batchSizeAt, viewOf } from "../../src/protocol/record-batch.ts";
+import { TestServer } from "./test-server.ts";
+
+let server: TestServer;
+afterEach(() => server.stop());
+
+test("a damaged batch is a problem with its offsets; what lies before and behind is read", async () => {
+  server = await TestServer.start();
+  await server.createTopic("t");
+  for (const value of [0, 1, 2]) await server.produceNumbers("t", value);
+  const path = "/data/t-0/00000000000000000000.log";
+  const first = batchSizeAt(viewOf(server.disk.contentOf(path)), 0);
+  server.disk.flipBit(path, first + 30, 3);
+  const read = (offset: number) => server.get(`/v1/topics/t/partitions/0/records?offset=${offset}`);
+  const before = await read(0);
+  expect(before.json()).toMatchObject({ records: [{ offset: 0, value: 0 }], nextOffset: 1, caughtUp: false });
+  const damaged = await read(1);
+  expect(damaged.statusCode).toBe(503);
+  expect(damaged.json()).toMatchObject({ code: "KAFKA_STORAGE_ERROR", baseOffset: 1, lastOffset: 1 });
+  const behind = await read(2);
+  expect(behind.json()).toMatchObject({ records: [{ offset: 2, value: 2 }], caughtUp: true });
+});
