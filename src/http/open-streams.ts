@@ -12,7 +12,7 @@ export class OpenStreams {
   readonly #open = new Set<OpenStream>();
   readonly #metrics: Metrics;
   #allEnded: (() => void) | undefined;
-  #draining = false;
+  #drained: Promise<void> | undefined;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
@@ -21,7 +21,7 @@ export class OpenStreams {
   opened(stream: OpenStream): void {
     this.#open.add(stream);
     this.#metrics.gauge("millrace_streams", { format: stream.format }).inc();
-    if (this.#draining) stream.drain();
+    if (this.#drained !== undefined) stream.drain();
   }
 
   ended(stream: OpenStream): void {
@@ -30,14 +30,13 @@ export class OpenStreams {
     if (this.#open.size === 0) this.#allEnded?.();
   }
 
-  /** Resolves once every stream has ended; those opened later end at once. */
-  async drain(): Promise<void> {
-    this.#draining = true;
-    if (this.#open.size === 0) return;
-    const allEnded = new Promise<void>((resolve) => {
+  /** Resolves once every stream has ended; those opened later are asked to end at once. May be called again. */
+  drain(): Promise<void> {
+    this.#drained ??= new Promise((resolve) => {
       this.#allEnded = resolve;
+      if (this.#open.size === 0) resolve();
+      for (const stream of this.#open) stream.drain();
     });
-    for (const stream of this.#open) stream.drain();
-    await allEnded;
+    return this.#drained;
   }
 }

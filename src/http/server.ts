@@ -287,6 +287,7 @@ function addressOf(http: HttpContext): ListenAddress {
 
 async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): Promise<void> {
   http.draining = true;
+  const streamsEnded = http.streams.drain();
   http.broker.drain();
   const cut = http.clock.setTimer(graceMs, () => {
     http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
@@ -294,6 +295,7 @@ async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): P
   });
   try {
     await app.close();
+    await streamsEnded;
   } finally {
     cut.cancel();
     http.deadlines.stop();

@@ -8,7 +8,8 @@ export class StreamAnswer implements OpenStream {
   readonly format: "sse" | "ndjson";
   readonly #exchange: Exchange;
   readonly #response: ServerResponse;
-  readonly #gone = new AbortController();
+  readonly #notNeeded = new AbortController();
+  #isClosed = false;
   #draining = false;
   #resume: (() => void) | undefined;
 
@@ -27,13 +28,15 @@ export class StreamAnswer implements OpenStream {
 
   /** Aborted when nobody needs the next page: the client is gone, or the broker drains. */
   get signal(): AbortSignal {
-    return this.#gone.signal;
+    return this.#notNeeded.signal;
   }
+  /** The client has closed the connection. */
   get gone(): boolean {
-    return this.#response.destroyed || this.#response.writableFinished;
+    return this.#isClosed;
   }
+  /** The broker's own flag counts too: from then on its fetches do not wait, and a loop around them would spin. */
   get draining(): boolean {
-    return this.#draining;
+    return this.#draining || this.#exchange.http.broker.draining;
   }
 
   /** Resolves when the socket takes more, so that a slow reader holds back the log and not the broker's memory. */
@@ -46,7 +49,7 @@ export class StreamAnswer implements OpenStream {
 
   drain(): void {
     this.#draining = true;
-    this.#gone.abort();
+    this.#notNeeded.abort();
   }
 
   /** Complete: nothing is missing. */
@@ -60,7 +63,8 @@ export class StreamAnswer implements OpenStream {
   }
 
   readonly #closed = () => {
-    this.#gone.abort();
+    this.#isClosed = true;
+    this.#notNeeded.abort();
     this.#drained();
     this.#exchange.http.streams.ended(this);
   };
