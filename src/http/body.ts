@@ -128,8 +128,7 @@ class WholeBody implements Deadline {
       this.#settle = (error) => {
         this.#settle = undefined;
         this.#http.deadlines.remove(this);
-        source.off("data", onData).off("end", onEnd);
-        raw.off("close", onClose);
+        // The listeners stay: the message is this request's alone, and hearing nothing new is cheaper than taking them off.
         if (gzipped) raw.off("data", onRawData);
         if (error === undefined) resolve(this.#whole());
         else reject(error);
@@ -150,6 +149,7 @@ class WholeBody implements Deadline {
   }
 
   #take(chunk: Buffer): void {
+    if (this.#settle === undefined) return;
     this.#bytes += chunk.length;
     if (this.#bytes > this.#maxBytes) {
       this.#settle?.(bodyTooLarge(this.#maxBytes));

@@ -10,7 +10,7 @@ export const mediaTypes = {
   html: "text/html",
 } as const;
 
-/** `type/subtype` in lower case; undefined if there is none, or if its charset is not UTF-8. */
+/** `type/subtype` in lower case; undefined if there is none, if it is no media type, or if its charset is not UTF-8. */
 export function contentMediaType(contentType: string | undefined): string | undefined {
   if (contentType === undefined || contentType === mediaTypes.json) return contentType;
   const [type = "", ...parameters] = contentType.split(";");
@@ -19,7 +19,8 @@ export function contentMediaType(contentType: string | undefined): string | unde
     if (name.trim().toLowerCase() !== "charset") continue;
     if (!/^"?utf-?8"?$/i.test(value.trim())) return undefined;
   }
-  return type.trim().toLowerCase();
+  const name = type.trim().toLowerCase();
+  return name.includes("/") ? name : undefined;
 }
 
 /** Which of `offered` (most wanted by the server first) the client wants most; undefined if none. */

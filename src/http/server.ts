@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AssertionError, assert } from "../assert.ts";
+import type { Gauge } from "../metrics/instruments.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { ClientGoneError } from "./body.ts";
 import { clientErrorAnswer } from "./client-error.ts";
@@ -65,16 +66,16 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     request.state = state;
     state.awaitsContinue = awaitContinue.has(request.raw);
     inFlight.inc();
-    (reply.raw as Stateful)[stateOf] = { http, request };
+    (reply.raw as Stateful)[stateOf] = { http, request, inFlight };
     reply.raw.on("close", answerEnded);
-    reply.raw.on("close", decrement);
     standardHeaders(http, request, reply);
     const refusal = judgeRequest(request, reply, rules);
+    const { run } = request.routeOptions.config as Partial<RouteConfig>;
     if (refusal !== undefined) refuse(http, request, reply, refusal);
     else if (request.method === "OPTIONS") answerOptions(request, reply, paths);
+    else if (run !== undefined) run(request, reply);
     else done();
   });
-  const decrement = () => inFlight.dec();
 
   for (const route of routes) addRoute(app, http, route);
 
@@ -135,32 +136,47 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
     method: route.method,
     url: route.path,
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
-    config: { produce: route.produce === true, accepts: Object.keys(route.body ?? {}) } satisfies RouteConfig,
-    handler: (request, reply) => {
+    config: { produce: route.produce === true, accepts: Object.keys(route.body ?? {}), run } satisfies RouteConfig,
+    handler: () => assert(false, "a request is answered before fastify would read its body"),
+  });
+
+  function run(request: FastifyRequest, reply: FastifyReply): void {
+    try {
       request.state.operation = operation;
       const mediaType = negotiate(request.headers.accept, route.offers);
       if (mediaType === undefined) throw notAcceptable(route.offers);
       const query = parseQuery((request.query as { readonly text: string }).text, queryNames);
-      return route.handle(new Exchange(http, request, reply, query, mediaType));
-    },
-  });
+      const handled = route.handle(new Exchange(http, request, reply, query, mediaType));
+      handled?.catch((error: unknown) => failed(http, request, reply, error));
+    } catch (error) {
+      failed(http, request, reply, error);
+    }
+  }
+}
+
+function failed(http: HttpContext, request: FastifyRequest, reply: FastifyReply, error: unknown): void {
+  if (!reply.sent) refuse(http, request, reply, error);
+  else http.logger.error({ err: error, requestId: request.id }, "a request failed after its answer had begun");
 }
 
 /** What the checks outside a route need to know of it. */
 interface RouteConfig {
   readonly produce: boolean;
   readonly accepts: readonly string[];
+  /** Answers the request. Called from the first hook: of what fastify does between that and a handler nothing is used here. */
+  readonly run: (request: FastifyRequest, reply: FastifyReply) => void;
 }
 
 interface Stateful extends ServerResponse {
-  [stateOf]?: { readonly http: HttpContext; readonly request: FastifyRequest };
+  [stateOf]?: { readonly http: HttpContext; readonly request: FastifyRequest; readonly inFlight: Gauge };
 }
 
 /** The answer has ended or the connection is gone: gives back what the request held, and lets the rest of its body run out. */
 function answerEnded(this: ServerResponse): void {
   const held = (this as Stateful)[stateOf];
   if (held === undefined) return;
-  const { http, request } = held;
+  const { http, request, inFlight } = held;
+  inFlight.dec();
   const state = request.state;
   http.bodyBudget.give(state.bytesHeld);
   state.bytesHeld = 0;
