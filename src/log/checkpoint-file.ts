@@ -12,6 +12,12 @@ export class CheckpointCorruptError extends Error {
 
 /** Durable when it returns. */
 export async function replaceFile(disk: Disk, directory: string, name: string, content: Uint8Array): Promise<void> {
+  await replaceSynced(disk, directory, name, content);
+  await disk.syncDir(directory);
+}
+
+/** Synced, but for the name: until the directory is synced a power cut may bring the old file back. */
+export async function replaceSynced(disk: Disk, directory: string, name: string, content: Uint8Array): Promise<void> {
   const temporary = `${directory}/${name}.tmp`;
   if (await disk.stat(temporary)) await disk.removeFile(temporary);
   const file = await disk.create(temporary);
@@ -22,7 +28,6 @@ export async function replaceFile(disk: Disk, directory: string, name: string, c
     await file.close();
   }
   await disk.rename(temporary, `${directory}/${name}`);
-  await disk.syncDir(directory);
 }
 
 /** undefined when there is no such file. */

@@ -1,7 +1,7 @@
 // The two index files of a segment, read and written as a pair.
 
 import type { Disk } from "../io/disk.ts";
-import { readFileIfThere } from "./checkpoint-file.ts";
+import { readFileIfThere, replaceSynced } from "./checkpoint-file.ts";
 import { segmentFileName } from "./file-names.ts";
 import { OffsetIndex } from "./offset-index.ts";
 import { TimeIndex } from "./time-index.ts";
@@ -25,25 +25,13 @@ export async function readIndexFiles(
   return offsets && times ? { offsets, times } : undefined;
 }
 
-/** Synced when it returns, but for the files' names: sync the directory. */
+/** Synced when it returns, but for the files' names: sync the directory. Never a part of a file: a short one could pass for sound. */
 export async function writeIndexFiles(
   disk: Disk,
   directory: string,
   baseOffset: number,
   { offsets, times }: Indexes,
 ): Promise<void> {
-  await writeSynced(disk, `${directory}/${segmentFileName(baseOffset, ".index")}`, offsets.encode());
-  await writeSynced(disk, `${directory}/${segmentFileName(baseOffset, ".timeindex")}`, times.encode());
-}
-
-/** Writes a file anew. A crash may leave a part of it: what it holds must be checkable or replaceable. */
-export async function writeSynced(disk: Disk, path: string, content: Uint8Array): Promise<void> {
-  if (await disk.stat(path)) await disk.removeFile(path);
-  const file = await disk.create(path);
-  try {
-    await file.append([content]);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await replaceSynced(disk, directory, segmentFileName(baseOffset, ".index"), offsets.encode());
+  await replaceSynced(disk, directory, segmentFileName(baseOffset, ".timeindex"), times.encode());
 }

@@ -132,9 +132,9 @@ export class PartitionLog {
       endOffset <= this.#logEndOffset,
       `${this.#name}: a read up to ${endOffset} ends beyond ${this.#logEndOffset}`,
     );
-    const bytes = await this.#guarded(() =>
-      this.#segments.read(offset, bytesMax, endOffset, () => this.#logStartOffset),
-    );
+    const { compact: mayHaveGaps } = this.#config.cleanupPolicy;
+    const rules = { mayHaveGaps, logStartOffset: () => this.#logStartOffset };
+    const bytes = await this.#guarded(() => this.#segments.read(offset, bytesMax, endOffset, rules));
     if (bytes === overtaken) throw this.outOfRange(offset);
     return bytes;
   }

@@ -5,8 +5,8 @@
 import type { Disk } from "../io/disk.ts";
 import type { Codecs } from "../protocol/codecs.ts";
 import { incrementSequence, noSequence } from "../protocol/record-batch.ts";
+import { replaceSynced } from "./checkpoint-file.ts";
 import { offsetOfFile, segmentFileName } from "./file-names.ts";
-import { writeSynced } from "./index-files.ts";
 import type { ProducerBatch, ProducerEntry, ProducerState } from "./producer-state.ts";
 
 const headerBytes = 10;
@@ -78,11 +78,13 @@ export function decodeProducerSnapshot(
 /** Synced when it returns, but for the file's name: sync the directory. */
 export async function writeProducerSnapshot(
   disk: Disk,
-  path: string,
+  directory: string,
+  endOffset: number,
   state: ProducerState,
   codecs: Codecs,
 ): Promise<void> {
-  await writeSynced(disk, path, encodeProducerSnapshot(state.entries(), codecs));
+  const content = encodeProducerSnapshot(state.entries(), codecs);
+  await replaceSynced(disk, directory, segmentFileName(endOffset, ".snapshot"), content);
 }
 
 /** The end offsets of the snapshots in a partition's folder, newest first. */

@@ -1,7 +1,6 @@
 // When a log begins a new segment, and what has to be on disk before it does. Rules: Apache Kafka, LogSegment.shouldRoll.
 
 import type { BatchHeader } from "../protocol/record-batch.ts";
-import { segmentFileName } from "./file-names.ts";
 import type { LogContext } from "./log-context.ts";
 import { writeProducerSnapshot } from "./producer-snapshot.ts";
 import type { ProducerState } from "./producer-state.ts";
@@ -43,8 +42,7 @@ export async function writeSealFiles(
   endOffset: number,
 ): Promise<void> {
   await active.writeIndexes();
-  const path = `${directory}/${segmentFileName(endOffset, ".snapshot")}`;
-  await writeProducerSnapshot(context.disk, path, producers, context.codecs);
+  await writeProducerSnapshot(context.disk, directory, endOffset, producers, context.codecs);
 }
 
 /** Seals `active`, whose batches are synced, with all that goes with it, and makes the next segment; all durable when it returns. */

@@ -43,18 +43,18 @@ export class SegmentList {
     return this.#segments[count]!.baseOffset;
   }
 
-  /** As PartitionLog.read, without its checks. `logStartOffset` tells the log start at any moment. */
+  /** As PartitionLog.read, without its checks. `logStartOffset` tells the log start at any moment; only compaction makes gaps. */
   async read(
     offset: number,
     bytesMax: number,
     endOffset: number,
-    logStartOffset: () => number,
+    { mayHaveGaps, logStartOffset }: { mayHaveGaps: boolean; logStartOffset: () => number },
   ): Promise<Uint8Array | typeof overtaken> {
     for (let from = offset; ; ) {
       const i = this.#indexOf(from);
       const segment = this.#segments[i]!;
       const next = this.#segments[i + 1];
-      const bytes = await segment.read(offset, bytesMax, endOffset, segment.sizeBytes);
+      const bytes = await segment.read(offset, bytesMax, endOffset, segment.sizeBytes, mayHaveGaps);
       if (bytes.byteLength > 0 || !next || next.baseOffset >= endOffset) return bytes;
       if (next.baseOffset < logStartOffset()) return overtaken;
       from = next.baseOffset;
@@ -65,7 +65,7 @@ export class SegmentList {
   async findTimestamp(timestamp: number, fromOffset: number, endOffset: number): Promise<Uint8Array | undefined> {
     for (const segment of this.#segments.slice(this.#indexOf(fromOffset))) {
       if (segment.baseOffset >= endOffset || !this.#segments.includes(segment)) continue;
-      if ((await segment.largestTimestamp()) < timestamp) continue;
+      if ((await segment.largestTimestamp()) < timestamp || !this.#segments.includes(segment)) continue;
       const batch = await segment.findTimestamp(timestamp, fromOffset, endOffset, segment.sizeBytes);
       if (batch) return batch;
     }

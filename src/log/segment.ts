@@ -5,15 +5,9 @@
 import { assert } from "../assert.ts";
 import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
-import {
-  batchHeaderBytes,
-  batchSizeAt,
-  currentMagic,
-  lastOffsetAt,
-  magicAt,
-  viewOf,
-} from "../protocol/record-batch.ts";
+import { batchHeaderBytes, batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
+import { lastWhole, SegmentCorruptError, skipTo } from "./batch-walk.ts";
 import { segmentFileName } from "./file-names.ts";
 import { type Indexes, readIndexFiles, writeIndexFiles } from "./index-files.ts";
 import type { LogContext } from "./log-context.ts";
@@ -22,11 +16,6 @@ import { TimeIndex, type TimestampOffset } from "./time-index.ts";
 
 /** How far a read may have to look past its index entry; saves most reads a second trip to the disk. */
 const scanAheadBytes = 8 * 1024;
-
-/** The stored bytes contradict themselves where they must not. The partition has to go offline. */
-export class SegmentCorruptError extends Error {
-  override readonly name = "SegmentCorruptError";
-}
 
 export class Segment {
   readonly baseOffset: number;
@@ -43,6 +32,8 @@ export class Segment {
   #firstTimestamp: number | undefined;
   #bytesSinceIndexEntry = 0;
   readonly #createdMs: number;
+  /** Its files have other names; they are about to go. */
+  #isAside = false;
   #readers = 0;
   #closing: (() => void) | undefined;
 
@@ -149,9 +140,7 @@ export class Segment {
 
   /** Writes the indexes as files and syncs them; their names are not durable before the directory is synced. */
   async writeIndexes(): Promise<void> {
-    const { offsets, times } = this.#activeIndexes();
-    if (this.#largest) times.append(this.#largest.timestamp, this.#largest.offset);
-    await writeIndexFiles(this.#context.disk, this.#directory, this.baseOffset, { offsets, times });
+    await writeIndexFiles(this.#context.disk, this.#directory, this.baseOffset, this.#completeIndexes());
   }
 
   /** No more appends: the indexes are on disk and may leave memory. */
@@ -167,34 +156,46 @@ export class Segment {
 
   /** Milliseconds; −1 when no record has a timestamp. */
   async largestTimestamp(): Promise<number> {
-    if (this.#largest) return this.#largest.timestamp;
-    const { times } = await this.#loadIndexes();
-    this.#largest = times.last;
+    if (!this.#largest) await this.#whileOpen(async () => (this.#largest = (await this.#loadIndexes()).times.last));
     return this.#largest?.timestamp ?? -1;
   }
 
   /**
    * Whole batches from the one that holds `offset` (or the first behind it) on, all below `endOffset` and within the first
-   * `endPosition` bytes; at most `bytesMax`, but at least one. Empty when there is none.
+   * `endPosition` bytes; at most `bytesMax`, but at least one. Empty when there is none. Without gaps a batch must hold `offset`, if that is
+   * below the bound: passing over records would be worse than no answer.
    */
-  async read(offset: number, bytesMax: number, endOffset: number, endPosition: number): Promise<Uint8Array> {
-    return this.#whileOpen(async () => {
-      const { offsets } = await this.#loadIndexes();
-      let position = offsets.positionBefore(offset);
+  async read(
+    offset: number,
+    bytesMax: number,
+    endOffset: number,
+    endPosition: number,
+    mayHaveGaps: boolean,
+  ): Promise<Uint8Array> {
+    return this.#byIndex(async ({ offsets }) => {
+      const from = offsets.positionBefore(offset);
+      let position = from;
       while (position < endPosition) {
         const wanted = Math.max(bytesMax, batchHeaderBytes) + scanAheadBytes;
         const bytes = await this.#readAt(position, Math.min(wanted, endPosition - position));
         const view = viewOf(bytes);
+        if (position === from && from > 0) this.#requireBefore(readBatchHeader(view, 0), offset, from);
         const start = skipTo(view, offset, this.path, position);
         if (start + batchHeaderBytes > bytes.byteLength) {
           position += start;
+          if (start === 0 || position > endPosition)
+            throw new SegmentCorruptError(
+              `${this.path}: no batch ends at byte ${endPosition}, where the last one must`,
+            );
           continue;
         }
+        if (!mayHaveGaps && readBatchHeader(view, start).baseOffset > offset) throw this.#isNotIn(offset);
         const end = lastWhole(view, start, bytesMax, endOffset);
         if (end > start) return bytes.subarray(start, end);
-        if (lastOffsetAt(view, start) >= endOffset) break;
+        if (lastOffsetAt(view, start) >= endOffset) return new Uint8Array(0);
         return await this.#readAt(position + start, batchSizeAt(view, start), endPosition);
       }
+      if (!mayHaveGaps && offset < endOffset) throw this.#isNotIn(offset);
       return new Uint8Array(0);
     });
   }
@@ -206,16 +207,18 @@ export class Segment {
     endOffset: number,
     endPosition: number,
   ): Promise<Uint8Array | undefined> {
-    return this.#whileOpen(async () => {
-      const { offsets, times } = await this.#loadIndexes();
-      const from = offsets.positionBefore(Math.max(fromOffset, times.offsetBefore(timestamp)));
+    return this.#byIndex(async ({ offsets, times }) => {
+      const target = Math.max(fromOffset, times.offsetBefore(timestamp));
+      const from = offsets.positionBefore(target);
       let found: Uint8Array | undefined;
-      await scanBatches(this.#file, from, endPosition, (header, _position, bytes) => {
-        if (header.lastOffset >= endOffset) return "beyond the bound";
+      const { bad, position } = await scanBatches(this.#file, from, endPosition, (header, at, bytes) => {
+        if (at === from && from > 0) this.#requireBefore(header, target, from);
+        if (header.lastOffset >= endOffset) return beyondBound;
         if (header.maxTimestamp < timestamp || header.lastOffset < fromOffset) return undefined;
         found = bytes.slice();
-        return "found";
+        return beyondBound;
       });
+      if (bad && bad !== beyondBound) throw new SegmentCorruptError(`${this.path}: at byte ${position}: ${bad}`);
       return found;
     });
   }
@@ -229,13 +232,14 @@ export class Segment {
       await this.#context.disk.rename(path, path + suffix);
       renamed.push(path + suffix);
     }
+    this.#isAside = true;
     return renamed;
   }
 
   /** Resolves once the last reader is done and the file is closed. */
   async close(): Promise<void> {
-    this.#context.indexMemory.forget(this);
     if (this.#readers > 0) await new Promise<void>((resolve) => (this.#closing = resolve));
+    this.#context.indexMemory.forget(this);
     await this.#file.close();
   }
 
@@ -247,6 +251,31 @@ export class Segment {
       this.#readers -= 1;
       if (this.#readers === 0) this.#closing?.();
     }
+  }
+
+  /** Looks something up by the indexes. Those that lead astray are made again, once: it is no harm to the segment. */
+  async #byIndex<T>(look: (indexes: Indexes) => Promise<T>): Promise<T> {
+    return this.#whileOpen(async () => {
+      const indexes = await this.#loadIndexes();
+      try {
+        return await look(indexes);
+      } catch (error) {
+        if (!(error instanceof SegmentCorruptError) || this.#active) throw error;
+        this.#context.logger.warn({ err: error, segment: this.path }, "an index leads astray; it is made again");
+        if (this.#indexes === indexes) this.#indexes = undefined;
+        return await look(await this.#loadIndexes(() => this.#rebuildIndexes()));
+      }
+    });
+  }
+
+  /** The batch that an index entry points to cannot begin behind what was looked up. */
+  #requireBefore({ baseOffset }: BatchHeader, offset: number, position: number): void {
+    if (baseOffset < this.baseOffset || baseOffset > offset)
+      throw new SegmentCorruptError(`${this.path}: by its index offset ${offset} is at byte ${position} or behind`);
+  }
+
+  #isNotIn(offset: number): SegmentCorruptError {
+    return new SegmentCorruptError(`${this.path}: no batch holds offset ${offset}`);
   }
 
   async #readAt(position: number, length: number, endPosition = position + length): Promise<Uint8Array> {
@@ -268,13 +297,20 @@ export class Segment {
     return this.#indexes;
   }
 
+  /** With the entry for the largest timestamp, which otherwise only the next batches would bring. */
+  #completeIndexes(): Indexes {
+    const indexes = this.#activeIndexes();
+    if (this.#largest) indexes.times.append(this.#largest.timestamp, this.#largest.offset);
+    return indexes;
+  }
+
   #heldBytes(): number {
     return this.#indexes ? this.#indexes.offsets.heldBytes + this.#indexes.times.heldBytes : 0;
   }
 
-  async #loadIndexes(): Promise<Indexes> {
+  async #loadIndexes(load = () => this.#readIndexes()): Promise<Indexes> {
     if (!this.#indexes) {
-      this.#loading ??= this.#readIndexes().finally(() => (this.#loading = undefined));
+      this.#loading ??= load().finally(() => (this.#loading = undefined));
       this.#indexes = await this.#loading;
     }
     const indexes = this.#indexes;
@@ -297,40 +333,37 @@ export class Segment {
       sizeBytes: 0,
       indexes: { offsets: new OffsetIndex(this.baseOffset), times: new TimeIndex(this.baseOffset) },
     });
+    let next = this.baseOffset;
     const { bad, position } = await scanBatches(this.#file, 0, this.#sizeBytes, (header) => {
+      if (
+        header.baseOffset < next ||
+        header.lastOffset < header.baseOffset ||
+        header.lastOffset - this.baseOffset >= 2 ** 31
+      )
+        return `a batch of offsets ${header.baseOffset} to ${header.lastOffset} where ${next} is due`;
+      next = header.lastOffset + 1;
       rebuilt.noteBatch(header, rebuiltIndexIntervalBytes);
       return undefined;
     });
     if (bad) throw new SegmentCorruptError(`${this.path}: at byte ${position}: ${bad}`);
-    await rebuilt.writeIndexes();
-    return rebuilt.#activeIndexes();
+    const indexes = rebuilt.#completeIndexes();
+    if (!this.#isAside) await this.#storeRebuilt(indexes);
+    return indexes;
+  }
+
+  /** Only saves the next process the work. */
+  async #storeRebuilt(indexes: Indexes): Promise<void> {
+    const { disk, logger } = this.#context;
+    try {
+      await writeIndexFiles(disk, this.#directory, this.baseOffset, indexes);
+    } catch (error) {
+      logger.warn({ err: error, segment: this.path }, "an index that was made again cannot be stored");
+    }
   }
 }
+
+/** Why a walk was ended that found no fault. */
+const beyondBound = "no more is wanted";
 
 /** An index made again is as dense as Kafka's default; how dense it was is not known any more. */
 const rebuiltIndexIntervalBytes = 4096;
-
-/** Where in the chunk the first batch begins whose last offset is ≥ `offset`; may be beyond the chunk. */
-function skipTo(view: DataView, offset: number, path: string, filePosition: number): number {
-  let at = 0;
-  while (at + batchHeaderBytes <= view.byteLength) {
-    const size = batchSizeAt(view, at);
-    if (size < batchHeaderBytes || magicAt(view, at) !== currentMagic)
-      throw new SegmentCorruptError(`${path}: at byte ${filePosition + at} there is no batch`);
-    if (lastOffsetAt(view, at) >= offset) return at;
-    at += size;
-  }
-  return at;
-}
-
-/** The end of the last whole batch from `start` on that keeps within `bytesMax` and below `endOffset`; `start` if there is none. */
-function lastWhole(view: DataView, start: number, bytesMax: number, endOffset: number): number {
-  let end = start;
-  while (end + batchHeaderBytes <= view.byteLength) {
-    const next = end + batchSizeAt(view, end);
-    const tooMuch = next - start > bytesMax && end > start;
-    if (next <= end || next > view.byteLength || tooMuch || lastOffsetAt(view, end) >= endOffset) break;
-    end = next;
-  }
-  return end;
-}

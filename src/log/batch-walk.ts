@@ -1,0 +1,33 @@
+// Finding one's way through a chunk of a segment, batch by batch, by the lengths and offsets in their headers. No CRC is checked.
+
+import { batchHeaderBytes, batchSizeAt, currentMagic, lastOffsetAt, magicAt } from "../protocol/record-batch.ts";
+
+/** The stored bytes contradict themselves where they must not. The partition has to go offline. */
+export class SegmentCorruptError extends Error {
+  override readonly name = "SegmentCorruptError";
+}
+
+/** Where in the chunk the first batch begins whose last offset is ≥ `offset`; may be beyond the chunk. */
+export function skipTo(view: DataView, offset: number, path: string, filePosition: number): number {
+  let at = 0;
+  while (at + batchHeaderBytes <= view.byteLength) {
+    const size = batchSizeAt(view, at);
+    if (size < batchHeaderBytes || magicAt(view, at) !== currentMagic)
+      throw new SegmentCorruptError(`${path}: at byte ${filePosition + at} there is no batch`);
+    if (lastOffsetAt(view, at) >= offset) return at;
+    at += size;
+  }
+  return at;
+}
+
+/** The end of the last whole batch from `start` on that keeps within `bytesMax` and below `endOffset`; `start` if there is none. */
+export function lastWhole(view: DataView, start: number, bytesMax: number, endOffset: number): number {
+  let end = start;
+  while (end + batchHeaderBytes <= view.byteLength) {
+    const next = end + batchSizeAt(view, end);
+    const tooMuch = next - start > bytesMax && end > start;
+    if (next <= end || next > view.byteLength || tooMuch || lastOffsetAt(view, end) >= endOffset) break;
+    end = next;
+  }
+  return end;
+}
