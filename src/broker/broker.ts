@@ -166,7 +166,8 @@ export class Broker {
   /** Rejects, with nothing appended, unless every batch is legal; then each partition answers for itself. */
   async produce(request: ProduceRequest): Promise<readonly ProduceOutcome[]> {
     if (this.#draining.signal.aborted) throw new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
-    const { config } = await this.topic(request.topic, "produce");
+    const found = this.topic(request.topic, "produce");
+    const { config } = found instanceof Promise ? await found : found;
     return await produce(this.#parts, config, request);
   }
 

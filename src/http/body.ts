@@ -110,7 +110,7 @@ class WholeBody implements Deadline {
     this.#maxBytes = maxBytes;
     this.#declared = declared;
     if (declared !== undefined) this.#hold(declared);
-    const nowMs = http.clock.monotonicMs();
+    const nowMs = request.state.startedMs;
     this.#wholeDueMs = nowMs + bodyBaseMs + ((declared ?? maxBytes) / 2 ** 20) * bodyMsPerMiB;
     this.dueMs = nowMs + http.settings.requestIdleMs;
   }

@@ -29,11 +29,17 @@ export function isLoopbackName(host: string): boolean {
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127(?:\.[0-9]{1,3}){3}$/.test(name);
 }
 
+/** The loopback Host that was seen last: almost always the next one's too. */
+let lastLoopbackHost: string | undefined;
+
 /** Against DNS rebinding: a page of a name that resolves to 127.0.0.1 sends that name here. */
 export function judgeHost(host: string | undefined, rules: OriginRules): BrokerError | undefined {
   // Only HTTP/1.0 can do without, and no browser speaks that.
-  if (rules.allowedHosts === undefined || host === undefined) return undefined;
-  if (isLoopbackName(host)) return undefined;
+  if (rules.allowedHosts === undefined || host === undefined || host === lastLoopbackHost) return undefined;
+  if (isLoopbackName(host)) {
+    lastLoopbackHost = host;
+    return undefined;
+  }
   const name = hostName(host);
   if (rules.allowedHosts.some((allowed) => hostName(allowed) === name)) return undefined;
   return new BrokerError("HOST_NOT_ALLOWED", "the Host is neither a loopback name nor in allowedHosts");

@@ -82,6 +82,16 @@ export function offsetsOf(
   return offsets;
 }
 
+/** The answer to a produce that appended every record; made by hand, since there is one for each record of the broker. */
+export function offsetsJson(offsets: readonly ProducedOffset[]): string {
+  let json = '{"offsets":[';
+  for (let at = 0; at < offsets.length; at++) {
+    const { partition, offset, duplicate } = offsets[at]!;
+    json += `${at === 0 ? "" : ","}{"partition":${partition},"offset":${offset}${duplicate ? ',"duplicate":true' : ""}}`;
+  }
+  return `${json}]}`;
+}
+
 /** 504 before 503 before the rest. */
 const severity = (error: BrokerError): number => {
   const status = statusOf(error);

@@ -12,6 +12,7 @@ import { mediaTypes } from "./media-type.ts";
 import {
   type BatchProducer,
   encodeShare,
+  offsetsJson,
   offsetsOf,
   type PartitionShare,
   partialFailure,
@@ -118,7 +119,8 @@ export async function produceToTopic(
   const offsets = offsetsOf(records.length, shares, outcomes);
   const worst = worstFailure(outcomes);
   if (worst !== undefined) throw outcomes.length === 1 ? worst : partialFailure(worst, outcomes, offsets);
-  exchange.answer(200, { offsets });
+  if (exchange.mediaType === mediaTypes.json) exchange.begin(200, mediaTypes.json).send(offsetsJson(offsets));
+  else exchange.answer(200, { offsets });
 }
 
 /** acks 0: nobody waits for what becomes of it, and nobody is told. */

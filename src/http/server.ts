@@ -64,7 +64,7 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   app.addHook("onRequest", (request, reply, done) => {
     const state = new RequestState(http.clock.monotonicMs(), unmatched);
     request.state = state;
-    state.awaitsContinue = awaitContinue.has(request.raw);
+    state.awaitsContinue = request.headers.expect !== undefined && awaitContinue.has(request.raw);
     inFlight.inc();
     (reply.raw as Stateful)[stateOf] = { http, request, inFlight };
     reply.raw.on("close", answerEnded);

@@ -47,7 +47,8 @@ export function produceRoutes(_http: HttpContext): readonly Route[] {
 
 async function handleTopic(exchange: Exchange): Promise<void> {
   const mediaType = contentMediaType(exchange.request.headers["content-type"]);
-  const topic = await producedTopic(exchange);
+  const found = producedTopic(exchange);
+  const topic = found instanceof Promise ? await found : found;
   switch (mediaType) {
     case mediaTypes.json:
     case mediaTypes.msgpack: {
