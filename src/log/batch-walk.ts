@@ -1,6 +1,16 @@
-// Finding one's way through a chunk of a segment, batch by batch, by the lengths and offsets in their headers. No CRC is checked.
+// Finding one's way through a chunk of a segment, batch by batch, by the lengths and offsets in their headers.
 
-import { batchHeaderBytes, batchSizeAt, currentMagic, lastOffsetAt, magicAt } from "../protocol/record-batch.ts";
+import type { Codecs } from "../protocol/codecs.ts";
+import {
+  baseOffsetAt,
+  batchHeaderBytes,
+  batchSizeAt,
+  currentMagic,
+  hasValidCrc,
+  lastOffsetAt,
+  magicAt,
+  viewOf,
+} from "../protocol/record-batch.ts";
 
 /** The stored bytes contradict themselves where they must not. The partition has to go offline. */
 export class SegmentCorruptError extends Error {
@@ -30,4 +40,21 @@ export function lastWhole(view: DataView, start: number, bytesMax: number, endOf
     end = next;
   }
   return end;
+}
+
+/**
+ * Throws unless the whole batches of `bytes` are as they were written: what decays on the medium must not reach a reader. The CRC
+ * does not cover the offsets, but each batch has to begin where the one before ended.
+ */
+export function requireSound(bytes: Uint8Array, mayHaveGaps: boolean, codecs: Codecs, path: string): void {
+  const view = viewOf(bytes);
+  let next: number | undefined;
+  for (let at = 0; at < bytes.byteLength; at += batchSizeAt(view, at)) {
+    const baseOffset = baseOffsetAt(view, at);
+    if (next !== undefined && (mayHaveGaps ? baseOffset < next : baseOffset !== next))
+      throw new SegmentCorruptError(`${path}: a batch at offset ${baseOffset} where ${next} is due`);
+    if (!hasValidCrc(bytes.subarray(at, at + batchSizeAt(view, at)), codecs))
+      throw new SegmentCorruptError(`${path}: the CRC of the batch at offset ${baseOffset} does not match its bytes`);
+    next = lastOffsetAt(view, at) + 1;
+  }
 }

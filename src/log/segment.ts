@@ -7,7 +7,7 @@ import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { batchHeaderBytes, batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
-import { lastWhole, SegmentCorruptError, skipTo } from "./batch-walk.ts";
+import { lastWhole, requireSound, SegmentCorruptError, skipTo } from "./batch-walk.ts";
 import { segmentFileName } from "./file-names.ts";
 import { type Indexes, readIndexFiles, writeIndexFiles } from "./index-files.ts";
 import type { LogContext } from "./log-context.ts";
@@ -191,9 +191,13 @@ export class Segment {
         }
         if (!mayHaveGaps && readBatchHeader(view, start).baseOffset > offset) throw this.#isNotIn(offset);
         const end = lastWhole(view, start, bytesMax, endOffset);
-        if (end > start) return bytes.subarray(start, end);
-        if (lastOffsetAt(view, start) >= endOffset) return new Uint8Array(0);
-        return await this.#readAt(position + start, batchSizeAt(view, start), endPosition);
+        if (end === start && lastOffsetAt(view, start) >= endOffset) return new Uint8Array(0);
+        const batches =
+          end > start
+            ? bytes.subarray(start, end)
+            : await this.#readAt(position + start, batchSizeAt(view, start), endPosition);
+        requireSound(batches, mayHaveGaps, this.#context.codecs, this.path);
+        return batches;
       }
       if (!mayHaveGaps && offset < endOffset) throw this.#isNotIn(offset);
       return new Uint8Array(0);

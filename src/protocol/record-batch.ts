@@ -100,6 +100,10 @@ export function magicAt(view: DataView, position: number): number {
   return view.getInt8(position + at.magic);
 }
 
+export function baseOffsetAt(view: DataView, position: number): number {
+  return int64(view, position + at.baseOffset);
+}
+
 /** The last offset of the batch at `position`, without reading the rest of its header. */
 export function lastOffsetAt(view: DataView, position: number): number {
   return int64(view, position + at.baseOffset) + view.getInt32(position + at.lastOffsetDelta);

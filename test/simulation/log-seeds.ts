@@ -107,8 +107,8 @@ class SeedRun {
   async #end(runner: LogRunner, faults: PlannedFaults): Promise<void> {
     const random = this.#random;
     if (random.chance(0.4) && !(await runner.close())) return this.#crashed(runner);
-    const closed = runner.process === undefined;
-    if (faults.failed.length === 0 && !closed) await runner.check();
+    this.#disk.heal();
+    if (faults.failed.length === 0 && runner.process) await runner.check();
     this.#disk.kill(random);
     const mustCut = faults.needPowerCut(this.#history);
     this.#powerWasCut = mustCut || random.chance(0.5);
