@@ -63,7 +63,7 @@ export function decodeCheckpoint(path: string, content: Uint8Array, fields: numb
 /** A whole number from a checkpoint's text. */
 export function checkpointNumber(path: string, text: string | undefined): number {
   const value = Number(text);
-  if (text === undefined || text === "" || !Number.isSafeInteger(value))
+  if (text === undefined || !/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value))
     throw new CheckpointCorruptError(path, `not a whole number: ${JSON.stringify(text)}`);
   return value;
 }

@@ -1,7 +1,7 @@
 // What a data folder says about itself, beside its partitions: whose it is (meta.properties), and how the last process left it
 // (.kafka_cleanshutdown). Names and forms are Apache Kafka's, so that its tools find their way.
 
-import type { Disk } from "../io/disk.ts";
+import { type Disk, DiskError } from "../io/disk.ts";
 import { readFileIfThere, replaceFile } from "./checkpoint-file.ts";
 
 const metaName = "meta.properties";
@@ -67,9 +67,12 @@ export async function writeCleanMarker(disk: Disk, directory: string, brokerEpoc
 
 const partitionMetadataName = "partition.metadata";
 
-/** Which topic a partition's folder belongs to; undefined when the file is missing or not legal. */
+/** Which topic a partition's folder belongs to; undefined when the file is missing, cannot be read or is not legal. */
 export async function readTopicId(disk: Disk, directory: string): Promise<string | undefined> {
-  const content = await readFileIfThere(disk, `${directory}/${partitionMetadataName}`);
+  const content = await disk.readFile(`${directory}/${partitionMetadataName}`).catch((error: unknown) => {
+    if (error instanceof DiskError) return undefined;
+    throw error;
+  });
   return content && /^version: 0\ntopic_id: ([A-Za-z0-9_-]{22})\n?$/.exec(new TextDecoder().decode(content))?.[1];
 }
 

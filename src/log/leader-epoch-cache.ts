@@ -3,6 +3,7 @@
 
 import type { Disk } from "../io/disk.ts";
 import {
+  CheckpointCorruptError,
   checkpointNumber,
   decodeCheckpoint,
   encodeCheckpoint,
@@ -38,6 +39,8 @@ export class LeaderEpochCache {
       epoch: checkpointNumber(path, epoch),
       startOffset: checkpointNumber(path, startOffset),
     }));
+    if (entries.some((entry, i) => i > 0 && !rises(entries[i - 1]!, entry)))
+      throw new CheckpointCorruptError(path, "epochs and their start offsets must rise");
     return new LeaderEpochCache(disk, directory, entries);
   }
 
@@ -116,4 +119,8 @@ export class LeaderEpochCache {
     const lines = this.#entries.map(({ epoch, startOffset }) => `${epoch} ${startOffset}`);
     await replaceFile(this.#disk, this.#directory, leaderEpochCheckpointName, encodeCheckpoint(lines));
   }
+}
+
+function rises(before: EpochEntry, after: EpochEntry): boolean {
+  return after.epoch > before.epoch && after.startOffset > before.startOffset;
 }

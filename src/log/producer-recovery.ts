@@ -1,5 +1,6 @@
 // Brings back what a log remembered of its producers: the newest sound snapshot, then the batches behind it.
 
+import type { DiskFile } from "../io/disk.ts";
 import { scanBatches } from "./batch-scan.ts";
 import { segmentFileName } from "./file-names.ts";
 import { readIndexFiles } from "./index-files.ts";
@@ -23,12 +24,17 @@ export async function recoverProducers(
   for (const base of bases.slice(first)) {
     if (base >= to) return;
     const file = await context.disk.open(`${directory}/${segmentFileName(base, ".log")}`);
-    const indexes = await readIndexFiles(context.disk, directory, base, file.sizeBytes);
-    await scanBatches(file, indexes?.offsets.positionBefore(from) ?? 0, file.sizeBytes, (header) => {
-      if (header.baseOffset >= from && header.baseOffset < to) producers.replay(header, context.clock.monotonicMs());
-      return undefined;
-    });
-    await file.close();
+    try {
+      const indexes = await readIndexFiles(context.disk, directory, base, file.sizeBytes);
+      const near = indexes?.offsets.positionBefore(from) ?? 0;
+      const leadsAstray = near > 0 && !(await holdsBatchBefore(file, near, from));
+      await scanBatches(file, leadsAstray ? 0 : near, file.sizeBytes, (header) => {
+        if (header.baseOffset >= from && header.baseOffset < to) producers.replay(header, context.clock.monotonicMs());
+        return undefined;
+      });
+    } finally {
+      await file.close();
+    }
   }
 }
 
@@ -50,4 +56,14 @@ async function newestSnapshot(
     logger.warn({ directory, offset }, "a damaged producer snapshot is ignored; an older one is taken");
   }
   return undefined;
+}
+
+/** Whether a batch begins at `position` that begins at or below `offset`: an index without a checksum may say anything. */
+async function holdsBatchBefore(file: DiskFile, position: number, offset: number): Promise<boolean> {
+  let holds = false;
+  await scanBatches(file, position, file.sizeBytes, ({ baseOffset }) => {
+    holds = baseOffset <= offset;
+    return "only the first";
+  });
+  return holds;
 }

@@ -49,7 +49,8 @@ export function judge(held: ProducerEntry | undefined, header: BatchHeader): Ver
   if (!held) return accepted;
   const last = lastSequence(header);
   const sameEpoch = header.producerEpoch === held.producerEpoch;
-  const seen = held.batches.find(
+  // The last: a producer that was forgotten for a while may have begun again with the same sequences.
+  const seen = held.batches.findLast(
     (batch) => sameEpoch && batch.firstSequence === header.baseSequence && batch.lastSequence === last,
   );
   if (seen) return { kind: "duplicate", batch: seen };
@@ -76,7 +77,9 @@ function withBatch(held: ProducerEntry | undefined, header: BatchHeader, seenMs:
     lastOffset: header.lastOffset,
     timestamp: header.maxTimestamp,
   };
-  const before = held && held.producerEpoch === header.producerEpoch ? held.batches.slice(1 - batchesKept) : [];
+  // A key that comes again after it was forgotten is a new request: what it appended before must not answer for it.
+  const goesOn = held?.producerEpoch === header.producerEpoch && !isReserved(header.producerId);
+  const before = goesOn ? held.batches.slice(1 - batchesKept) : [];
   return {
     producerId: header.producerId,
     producerEpoch: header.producerEpoch,

@@ -72,11 +72,17 @@ class Recovery {
   /** Batches below are in the producers' state already, also when their segment is scanned again for its indexes. */
   #producersKnownTo = 0;
   #epochs: LeaderEpochCache;
+  /** Their file was there and sound. */
+  #epochsKnown = false;
   #epochsChanged = false;
   readonly #segments: Segment[] = [];
   /** The offset the next batch must have; undefined before the first segment. */
   #nextOffset: number | undefined;
   #lastEpoch = -1;
+  /** Segments below the log start. They go once it is sure that the log reaches that far: a checkpoint may be damaged too. */
+  readonly #obsolete: number[] = [];
+  /** To be closed if nothing comes of it. */
+  readonly #opened: DiskFile[] = [];
   #scannedBytes = 0;
   #cutBytes = 0;
   #damaged = false;
@@ -100,13 +106,22 @@ class Recovery {
   }
 
   async run(): Promise<RecoveredLog> {
+    try {
+      return await this.#recover();
+    } catch (error) {
+      await Promise.all(this.#opened.map((file) => file.close()));
+      throw error;
+    }
+  }
+
+  async #recover(): Promise<RecoveredLog> {
     const bases = await this.#findSegments();
-    const epochsKnown = await this.#readEpochs();
-    const verifyFrom = this.#firstToVerify(bases, epochsKnown);
+    this.#epochsKnown = await this.#readEpochs();
+    const verifyFrom = this.#firstToVerify(bases);
     this.#producersKnownTo = bases[verifyFrom] ?? Number.POSITIVE_INFINITY;
     await recoverProducers(this.#context, this.#directory, this.#producers, bases, this.#producersKnownTo);
     for (const [i, baseOffset] of bases.entries()) {
-      const found = { baseOffset, file: await this.#context.disk.open(this.#path(baseOffset, ".log")) };
+      const found = { baseOffset, file: await this.#open(baseOffset) };
       const isLast = i === bases.length - 1;
       if (!this.#followsOn(found)) {
         await found.file.close();
@@ -128,27 +143,35 @@ class Recovery {
     return `${this.#directory}/${segmentFileName(offset, suffix)}`;
   }
 
-  /** Removes leftovers, and segments that lie below the log start; gives the base offsets of the rest. */
+  /** Removes leftovers; gives the base offsets of the segments that do not lie below the log start. */
   async #findSegments(): Promise<number[]> {
     const { disk } = this.#context;
     const entries = await disk.list(this.#directory);
-    for (const { name } of entries)
-      if (/\.(deleted|cleaned|tmp)$/.test(name)) await disk.removeFile(`${this.#directory}/${name}`);
+    for (const { name, kind } of entries)
+      if (kind === "file" && /\.(deleted|cleaned|tmp)$/.test(name)) await disk.removeFile(`${this.#directory}/${name}`);
     const logs = entries.filter(({ name }) => /^\d{20}\.log$/.test(name));
     const odd = logs.find(({ kind }) => kind !== "file");
     if (odd) throw new LogCorruptError(`${this.#directory}/${odd.name} is not a file`);
     const bases = logs.map(({ name }) => Number(name.slice(0, 20))).sort((a, b) => a - b);
+    const tooLarge = bases.find((base) => !Number.isSafeInteger(base));
+    if (tooLarge !== undefined) throw new LogCorruptError(`${this.#directory}: a segment begins at ${tooLarge}`);
     if (bases.length === 0) throw new LogCorruptError(`${this.#directory} holds no segment; a log has at least one`);
     const start = this.#input.logStartOffset;
-    while (start !== undefined && bases.length > 1 && bases[1]! <= start) await this.#remove(bases.shift()!);
+    while (start !== undefined && bases.length > 1 && bases[1]! <= start) this.#obsolete.push(bases.shift()!);
     for (const { name } of entries)
       if (/^\d{20}\.(index|timeindex)$/.test(name) && !bases.includes(Number(name.slice(0, 20))))
-        if (await disk.stat(`${this.#directory}/${name}`)) await disk.removeFile(`${this.#directory}/${name}`);
+        if (!this.#obsolete.includes(Number(name.slice(0, 20)))) await disk.removeFile(`${this.#directory}/${name}`);
     if (start !== undefined && bases[0]! > start && !this.#input.truncateCorruption)
       throw new LogCorruptError(
         `${this.#directory} starts at ${start}, but its first segment at ${bases[0]}: what lies between is missing`,
       );
     return bases;
+  }
+
+  async #open(baseOffset: number): Promise<DiskFile> {
+    const file = await this.#context.disk.open(this.#path(baseOffset, ".log"));
+    this.#opened.push(file);
+    return file;
   }
 
   async #remove(baseOffset: number): Promise<void> {
@@ -174,8 +197,8 @@ class Recovery {
   }
 
   /** The index of the first segment whose batches have to be checked; beyond the last when none has. */
-  #firstToVerify(bases: readonly number[], epochsKnown: boolean): number {
-    if (!epochsKnown) return 0;
+  #firstToVerify(bases: readonly number[]): number {
+    if (!this.#epochsKnown) return 0;
     if (this.#input.clean) return bases.length;
     const recoveryPoint = this.#input.recoveryPoint ?? 0;
     return Math.max(
@@ -214,8 +237,12 @@ class Recovery {
       nextOffset = header.lastOffset + 1;
       return undefined;
     });
-    if (bad)
-      return await this.#verifyAfterAll({ baseOffset, file }, isLast, `${file.path}: at byte ${position}: ${bad}`);
+    if (bad) {
+      // An index that points into nowhere looks like a damaged segment; a scan from the front tells them apart.
+      const fields = { segment: file.path, position, reason: bad };
+      this.#context.logger.warn(fields, "the end of a segment is not as its index says; the segment is scanned");
+      return await this.#verify({ baseOffset, file }, isLast);
+    }
     const largest = indexes.times.last;
     const segment = new Segment(this.#context, this.#directory, baseOffset, file, {
       active: true,
@@ -227,15 +254,6 @@ class Recovery {
     if (!isLast) segment.seal();
     this.#segments.push(segment);
     this.#nextOffset = nextOffset;
-  }
-
-  /** An index that points into nowhere looks like a damaged segment; a scan from the front tells them apart. */
-  async #verifyAfterAll(found: FoundSegment, isLast: boolean, reason: string): Promise<void> {
-    this.#context.logger.warn(
-      { segment: found.file.path, reason },
-      "the end of a segment is not as its index says; the segment is scanned",
-    );
-    await this.#verify(found, isLast);
   }
 
   /** Checks every batch of a segment and makes its indexes again. */
@@ -271,6 +289,10 @@ class Recovery {
       return `a batch at offset ${header.baseOffset} where ${next} is due`;
     if (header.partitionLeaderEpoch < this.#lastEpoch)
       return `a batch of leader epoch ${header.partitionLeaderEpoch} after one of ${this.#lastEpoch}`;
+    // The CRC does not cover the epoch. Its file was durable before the first batch of an epoch was written.
+    const known = this.#epochsKnown ? this.#epochs.epochOf(header.baseOffset) : undefined;
+    if (known !== undefined && header.partitionLeaderEpoch !== known)
+      return `a batch of leader epoch ${header.partitionLeaderEpoch} where ${known} wrote`;
     return undefined;
   }
 
@@ -308,7 +330,9 @@ class Recovery {
 
   /** Keeps the bytes from `position` on in a file beside. */
   async #copyAside(file: DiskFile, position: number): Promise<void> {
-    const aside = await this.#context.disk.create(`${file.path}.${position}.corrupt`);
+    const path = `${file.path}.${position}.corrupt`;
+    if (await this.#context.disk.stat(path)) await this.#context.disk.removeFile(path); // of a truncation that was not finished
+    const aside = await this.#context.disk.create(path);
     const chunk = new Uint8Array(copyChunkBytes);
     for (let at = position; at < file.sizeBytes; ) {
       const filled = await file.read(at, chunk);
@@ -323,7 +347,7 @@ class Recovery {
   async #reopenLast(): Promise<void> {
     const last = this.#segments.pop()!;
     await last.close();
-    await this.#trust({ baseOffset: last.baseOffset, file: await this.#context.disk.open(last.path) }, true);
+    await this.#trust({ baseOffset: last.baseOffset, file: await this.#open(last.baseOffset) }, true);
   }
 
   /** Segments behind the damage: kept, but out of the log. */
@@ -342,9 +366,11 @@ class Recovery {
       this.#damage(`${this.#directory} ends at ${logEndOffset}, but was synced up to ${this.#syncedOffset}`);
     const firstOffset = this.#segments[0]!.baseOffset;
     let logStartOffset = Math.max(this.#input.logStartOffset ?? firstOffset, firstOffset);
-    if (logEndOffset < logStartOffset && this.#input.truncateCorruption) logStartOffset = logEndOffset;
-    if (logEndOffset < logStartOffset)
-      throw new LogCorruptError(`${this.#directory} ends at ${logEndOffset}, below its start at ${logStartOffset}`);
+    if (logEndOffset < logStartOffset) {
+      this.#damage(`${this.#directory} ends at ${logEndOffset}, below its start at ${logStartOffset}`);
+      logStartOffset = logEndOffset;
+      await this.#setAside(this.#obsolete);
+    } else for (const base of this.#obsolete) await this.#remove(base);
     const active = this.#segments.at(-1)!;
     if (verified && !this.#input.clean) {
       if (this.#isStrict) await active.rewriteTail(settings.appendGroupBytesMax);
