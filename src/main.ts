@@ -18,6 +18,9 @@ const expectedErrors = new Set([
   "MetadataCorruptError",
 ]);
 const socketErrors = new Set(["EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOTFOUND"]);
+const hints: ReadonlyMap<string, string> = new Map([
+  ["DiskError", "; see that the data folder is there and may be written to"],
+]);
 /** As sysexits.h has it: wrong usage. */
 const usageExitCode = 64;
 
@@ -111,8 +114,8 @@ function argumentsAfter(of: Command): readonly string[] {
 
 function fail(error: unknown): void {
   const { name, code, message, stack } = error as Error & { readonly code?: string };
-  const isExpected = expectedErrors.has(name) || (code !== undefined && socketErrors.has(code));
-  const text = isExpected ? message : (stack ?? String(error));
+  const isSocketError = code !== undefined && socketErrors.has(code);
+  const text = expectedErrors.has(name) || isSocketError ? message + (hints.get(name) ?? "") : (stack ?? String(error));
   for (const line of text.split("\n")) process.stderr.write(`millrace: ${line}\n`);
   process.exit(name === "ConfigError" ? usageExitCode : 1);
 }

@@ -4,7 +4,7 @@
 export const requestHeadersMax = 100;
 export const headerBytesMax = 16 * 1024;
 /** Longer than any header block, so a long name reaches the name check instead of a router's own answer. */
-export const pathParameterCharactersMax = headerBytesMax;
+export const pathParameterCharactersMax = 16 * 1024;
 /** How long headers may take to arrive. */
 export const headersTimeoutMs = 10_000;
 export const connectionsCheckMs = 2_000;

@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AssertionError, assert } from "../assert.ts";
+import type { Timer } from "../io/clock.ts";
 import type { Gauge } from "../metrics/instruments.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { ClientGoneError } from "./body.ts";
@@ -26,7 +27,7 @@ import { PathIndex } from "./path-index.ts";
 import { problemMediaType, problemOf, unexpected } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { OperationMetrics, RequestState } from "./request-state.ts";
-import { asItIs, Exchange, notAcceptable, type Route, unsupportedMediaType } from "./route.ts";
+import { asItIs, Exchange, notAcceptable, type Route } from "./route.ts";
 import { allRoutes } from "./routes/all.ts";
 
 export interface HttpServer {
@@ -40,6 +41,8 @@ export interface HttpServer {
   stop(graceMs: number): Promise<void>;
 }
 
+/** How often a broker that stops looks for connections that have become idle. */
+const idleLookMs = 20;
 const preconditions = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] as const;
 const visibleAscii = /^[\x21-\x7e]{1,128}$/;
 const stateOf = Symbol("the request's state");
@@ -56,12 +59,11 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   const awaitContinue = new WeakSet<IncomingMessage>();
 
   app.decorateRequest("state", null as unknown as RequestState);
-  app.removeAllContentTypeParsers();
-  // Routes read their bodies themselves: each knows its own limits, and some read while they append.
-  app.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
+  app.removeAllContentTypeParsers(); // routes read their bodies themselves: each knows its own limits
   app.setErrorHandler((error, request, reply) => refuse(http, request, reply, error));
 
-  app.addHook("onRequest", (request, reply, done) => {
+  // Calls no `done`: every request is answered from here, also one that no route knows.
+  app.addHook("onRequest", (request, reply, _done) => {
     const state = new RequestState(http.clock.monotonicMs(), unmatched);
     request.state = state;
     state.awaitsContinue = request.headers.expect !== undefined && awaitContinue.has(request.raw);
@@ -72,20 +74,13 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     const refusal = judgeRequest(request, reply, rules);
     const { run } = request.routeOptions.config as Partial<RouteConfig>;
     if (refusal !== undefined) refuse(http, request, reply, refusal);
-    else if (request.method === "OPTIONS") answerOptions(request, reply, paths);
+    else if (request.method === "OPTIONS" && answerOptions(request, reply, paths)) return;
     else if (run !== undefined) run(request, reply);
-    else done();
+    else refuse(http, request, reply, unrouted(request, reply, paths));
   });
 
   for (const route of routes) addRoute(app, http, route);
 
-  app.setNotFoundHandler((request, reply) => {
-    const allowed = paths.methodsOf(pathOf(request));
-    if (allowed.length === 0)
-      throw new BrokerError("ROUTE_NOT_FOUND", "there is no such route; /openapi.json lists them");
-    reply.header("allow", allowed.join(", "));
-    throw new BrokerError("METHOD_NOT_ALLOWED", `this route takes ${allowed.join(", ")}`);
-  });
   app.addHook("preClose", () => http.streams.drain());
 
   app.server.maxHeadersCount = 0; // all are counted by judgeRequest; Node would drop the rest in silence
@@ -111,6 +106,7 @@ function newFastify(http: HttpContext): FastifyInstance {
     return503OnClosing: false,
     forceCloseConnections: "idle",
     exposeHeadRoutes: false, // asked for route by route
+    schemaController: { compilersFactory: { buildValidator: noCompiler, buildSerializer: noCompiler } },
     routerOptions: {
       maxParamLength: pathParameterCharactersMax,
       querystringParser: (text) => (text === "" ? emptyQueryText : { text }),
@@ -129,6 +125,11 @@ function newFastify(http: HttpContext): FastifyInstance {
   }) as unknown as FastifyInstance;
 }
 
+/** No route has a schema of fastify's; its own compilers would be loaded all the same, and take a fifth of the start. */
+function noCompiler(): () => never {
+  return () => assert(false, "no route has a schema of fastify's");
+}
+
 function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
   const operation = new OperationMetrics(route.operationId, http.metrics);
   const queryNames = Object.keys(route.query ?? {});
@@ -136,7 +137,7 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
     method: route.method,
     url: route.path,
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
-    config: { produce: route.produce === true, accepts: Object.keys(route.body ?? {}), run } satisfies RouteConfig,
+    config: { produce: route.produce === true, run } satisfies RouteConfig,
     handler: () => assert(false, "a request is answered before fastify would read its body"),
   });
 
@@ -162,7 +163,6 @@ function failed(http: HttpContext, request: FastifyRequest, reply: FastifyReply,
 /** What the checks outside a route need to know of it. */
 interface RouteConfig {
   readonly produce: boolean;
-  readonly accepts: readonly string[];
   /** Answers the request. Called from the first hook: of what fastify does between that and a handler nothing is used here. */
   readonly run: (request: FastifyRequest, reply: FastifyReply) => void;
 }
@@ -231,17 +231,27 @@ function judgeRequest(request: FastifyRequest, reply: FastifyReply, rules: Origi
   });
 }
 
+/** No route took the request: its path is unknown, or known with other methods. */
+function unrouted(request: FastifyRequest, reply: FastifyReply, paths: PathIndex): BrokerError {
+  const allowed = paths.methodsOf(pathOf(request));
+  if (allowed.length === 0) {
+    return new BrokerError("ROUTE_NOT_FOUND", "there is no such route; /openapi.json lists them");
+  }
+  const methods = allowed.join(", ");
+  reply.header("allow", methods);
+  return new BrokerError("METHOD_NOT_ALLOWED", `this route takes ${methods}`);
+}
+
 function pathOf(request: FastifyRequest): string {
   const url = request.raw.url ?? "/";
   const end = url.search(/[?#]/);
   return end < 0 ? url : url.slice(0, end);
 }
 
-/** OPTIONS: the methods of a path; to a browser of an allowed origin also what it may send. */
-function answerOptions(request: FastifyRequest, reply: FastifyReply, paths: PathIndex): void {
+/** OPTIONS: the methods of a path; to a browser of an allowed origin also what it may send. False if there is no such path. */
+function answerOptions(request: FastifyRequest, reply: FastifyReply, paths: PathIndex): boolean {
   const allowed = paths.methodsOf(pathOf(request));
-  if (allowed.length === 0)
-    throw new BrokerError("ROUTE_NOT_FOUND", "there is no such route; /openapi.json lists them");
+  if (allowed.length === 0) return false;
   const methods = allowed.join(", ");
   reply.header("allow", methods);
   const wanted = request.headers["access-control-request-headers"];
@@ -253,6 +263,7 @@ function answerOptions(request: FastifyRequest, reply: FastifyReply, paths: Path
     }
   }
   reply.code(204).send();
+  return true;
 }
 
 /** Every refusal of a request ends here, a bug too. */
@@ -276,10 +287,6 @@ function asBrokerError(http: HttpContext, request: FastifyRequest, cause: unknow
     queueMicrotask(() => {
       throw cause;
     });
-  }
-  const code = (cause as { code?: unknown } | null)?.code;
-  if (code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") {
-    return unsupportedMediaType(undefined, (request.routeOptions.config as Partial<RouteConfig>).accepts ?? []);
   }
   http.logger.error(
     { err: cause, requestId: request.id, operation: request.state.operation.api },
@@ -309,11 +316,24 @@ async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): P
     http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
     app.server.closeAllConnections();
   });
+  const sweep = closeIdleConnections(http, app);
   try {
     await app.close();
     await streamsEnded;
   } finally {
     cut.cancel();
+    sweep.cancel();
     http.deadlines.stop();
   }
+}
+
+/** A connection whose answer had begun when the stop came was not told to close: it is closed once it is idle. */
+function closeIdleConnections(http: HttpContext, app: FastifyInstance): Timer {
+  let timer: Timer;
+  const look = () => {
+    app.server.closeIdleConnections();
+    timer = http.clock.setTimer(idleLookMs, look);
+  };
+  timer = http.clock.setTimer(idleLookMs, look);
+  return { cancel: () => timer.cancel() };
 }

@@ -84,6 +84,18 @@ describe("problems", () => {
     expect((await server.ask({ method: "DELETE", url: "/v1/cluster" })).headers.allow).toBe("GET, HEAD");
   });
 
+  test("a method that nobody knows here is 405 too, whatever else is said", async () => {
+    for (const method of ["PUT", "TRACE", "QUERY", "PROPFIND"] as const) {
+      const headers = method === "PUT" ? { "content-type": "nonsense" } : {};
+      const answer = await server.http.app.inject({ method: method as "PUT", url: "/v1/topics", headers });
+      expect(answer.statusCode).toBe(405);
+      expect(answer.headers.allow).toBe("GET, HEAD, POST");
+    }
+    expect(
+      (await server.ask({ method: "PUT", url: "/nowhere", headers: { "content-type": "nonsense" } })).statusCode,
+    ).toBe(404);
+  });
+
   test("OPTIONS names the methods", async () => {
     const answer = await server.ask({ method: "OPTIONS", url: records });
     expect(answer.statusCode).toBe(204);
