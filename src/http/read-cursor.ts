@@ -10,7 +10,6 @@ import {
   BatchCorruptError,
   type BatchHeader,
   batchSizeAt,
-  hasValidCrc,
   isControl,
   readBatchHeader,
   viewOf,
@@ -225,15 +224,11 @@ export class ReadCursor {
   #walk({ partition, batches, nextOffset }: FetchedPartition, take: RecordSink): void {
     const at = this.plan.partitions.indexOf(partition);
     const until = this.#untilOf(at);
-    const began = this.#positions[at]!;
     const view = viewOf(batches);
     for (let start = 0; start < batches.byteLength; start += batchSizeAt(view, start)) {
       const header = readBatchHeader(view, start);
       if (header.lastOffset < this.#positions[at]! || isControl(header)) continue;
-      const batch = batches.subarray(start, start + header.sizeBytes);
-      // What was read up to here is given out; the next step stands before the damage and says so.
-      if (this.#positions[at]! > began && !hasValidCrc(batch, this.#broker.codecs)) return;
-      const reader = this.#open(batch, header);
+      const reader = this.#open(batches.subarray(start, start + header.sizeBytes), header);
       while (reader.next()) {
         const offset = reader.offset;
         if (offset < this.#positions[at]!) continue;
@@ -249,18 +244,13 @@ export class ReadCursor {
   }
 
   #open(batch: Uint8Array, header: BatchHeader): RecordReader {
-    const { codecs } = this.#broker;
     try {
-      if (hasValidCrc(batch, codecs)) return RecordReader.open(batch, header, codecs, this.#decodeLimits);
+      return RecordReader.open(batch, header, this.#broker.codecs, this.#decodeLimits);
     } catch (cause) {
       if (!(cause instanceof BatchCorruptError) && !(cause instanceof CodecError)) throw cause;
-      throw damaged(header, cause);
+      const { baseOffset, lastOffset } = header;
+      const detail = `the stored batch of offsets ${baseOffset} to ${lastOffset} cannot be read; offset=${lastOffset + 1} reads on behind it`;
+      throw new BrokerError("KAFKA_STORAGE_ERROR", detail, { fields: { baseOffset, lastOffset }, cause });
     }
-    throw damaged(header);
   }
-}
-
-function damaged({ baseOffset, lastOffset }: BatchHeader, cause?: unknown): BrokerError {
-  const detail = `the stored batch of offsets ${baseOffset} to ${lastOffset} is damaged; offset=${lastOffset + 1} reads on behind it`;
-  return new BrokerError("KAFKA_STORAGE_ERROR", detail, { fields: { baseOffset, lastOffset }, cause });
 }

@@ -42,19 +42,35 @@ export function lastWhole(view: DataView, start: number, bytesMax: number, endOf
   return end;
 }
 
+/** One stored batch has decayed: what lies before and behind it can be read. */
+export class DamagedBatchError extends Error {
+  override readonly name = "DamagedBatchError";
+  readonly baseOffset: number;
+  readonly lastOffset: number;
+  constructor(path: string, baseOffset: number, lastOffset: number) {
+    super(`${path}: the CRC of the batch of offsets ${baseOffset} to ${lastOffset} does not match its bytes`);
+    this.baseOffset = baseOffset;
+    this.lastOffset = lastOffset;
+  }
+}
+
 /**
- * Throws unless the whole batches of `bytes` are as they were written: what decays on the medium must not reach a reader. The CRC
- * does not cover the offsets, but each batch has to begin where the one before ended.
+ * The whole batches of `bytes` up to the first that is not as it was written: what decays on the medium must not reach a reader. If
+ * that is the first of all, a DamagedBatchError. The CRC does not cover the offsets, but each batch has to begin where the one before ended.
  */
-export function requireSound(bytes: Uint8Array, mayHaveGaps: boolean, codecs: Codecs, path: string): void {
+export function soundBatches(bytes: Uint8Array, mayHaveGaps: boolean, codecs: Codecs, path: string): Uint8Array {
   const view = viewOf(bytes);
   let next: number | undefined;
   for (let at = 0; at < bytes.byteLength; at += batchSizeAt(view, at)) {
     const baseOffset = baseOffsetAt(view, at);
     if (next !== undefined && (mayHaveGaps ? baseOffset < next : baseOffset !== next))
       throw new SegmentCorruptError(`${path}: a batch at offset ${baseOffset} where ${next} is due`);
-    if (!hasValidCrc(bytes.subarray(at, at + batchSizeAt(view, at)), codecs))
-      throw new SegmentCorruptError(`${path}: the CRC of the batch at offset ${baseOffset} does not match its bytes`);
-    next = lastOffsetAt(view, at) + 1;
+    const lastOffset = lastOffsetAt(view, at);
+    if (!hasValidCrc(bytes.subarray(at, at + batchSizeAt(view, at)), codecs)) {
+      if (at === 0) throw new DamagedBatchError(path, baseOffset, lastOffset);
+      return bytes.subarray(0, at);
+    }
+    next = lastOffset + 1;
   }
+  return bytes;
 }

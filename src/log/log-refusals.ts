@@ -1,7 +1,9 @@
 // What a log answers when it cannot do what it was asked for.
 
 import { DiskError } from "../io/disk.ts";
+import type { Logger } from "../io/logger.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
+import { DamagedBatchError } from "./batch-walk.ts";
 
 export interface LogState {
   readonly deleted: boolean;
@@ -19,12 +21,22 @@ export function refusalOf(name: string, { deleted, offline }: LogState, maybeApp
 }
 
 /** Whether a read failed for want of something that may be there again soon; nothing speaks against the file then. */
-export function isShortage(error: unknown): boolean {
+function isShortage(error: unknown): boolean {
   return error instanceof DiskError && ["EMFILE", "ENFILE", "ENOMEM"].includes(error.code);
 }
 
-export function unreadableError(name: string, cause: unknown): BrokerError {
-  return new BrokerError("KAFKA_STORAGE_ERROR", `${name} cannot be read at the moment`, { cause });
+/** For a failed read that says nothing against the rest of the log; undefined when it does. */
+export function readRefusal(name: string, error: unknown, logger: Logger): BrokerError | undefined {
+  if (isShortage(error))
+    return new BrokerError("KAFKA_STORAGE_ERROR", `${name} cannot be read at the moment`, { cause: error });
+  if (!(error instanceof DamagedBatchError)) return undefined;
+  const { baseOffset, lastOffset } = error;
+  logger.error(
+    { err: error, partition: name, baseOffset, lastOffset },
+    "a stored batch is damaged; the rest of the log can be read",
+  );
+  const detail = `the stored batch of offsets ${baseOffset} to ${lastOffset} of ${name} is damaged; offset=${lastOffset + 1} reads on behind it`;
+  return new BrokerError("KAFKA_STORAGE_ERROR", detail, { fields: { baseOffset, lastOffset }, cause: error });
 }
 
 export interface LogBounds {

@@ -11,7 +11,7 @@ import { BrokerError } from "../protocol/error-codes.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { CheckpointLogStarts, LogContext, LogIdentity, LogListener } from "./log-context.ts";
-import { isShortage, outOfRangeError, refusalOf, unreadableError } from "./log-refusals.ts";
+import { outOfRangeError, readRefusal, refusalOf } from "./log-refusals.ts";
 import { LogWriter } from "./log-writer.ts";
 import { removeSnapshots } from "./producer-snapshot.ts";
 import type { ProducerEntry, ProducerState } from "./producer-state.ts";
@@ -362,7 +362,8 @@ export class PartitionLog {
     } catch (error) {
       if (error instanceof BrokerError) throw error;
       if (this.#closing) throw this.#refusal(); // the files were closed under it
-      if (isShortage(error)) throw unreadableError(this.#name, error);
+      const refusal = readRefusal(this.#name, error, this.#context.logger);
+      if (refusal) throw refusal;
       this.#goOffline(error);
       throw this.#refusal();
     }

@@ -7,7 +7,7 @@ import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { batchHeaderBytes, batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
-import { lastWhole, requireSound, SegmentCorruptError, skipTo } from "./batch-walk.ts";
+import { lastWhole, SegmentCorruptError, skipTo, soundBatches } from "./batch-walk.ts";
 import { segmentFileName } from "./file-names.ts";
 import { type Indexes, readIndexFiles, writeIndexFiles } from "./index-files.ts";
 import type { LogContext } from "./log-context.ts";
@@ -196,8 +196,7 @@ export class Segment {
           end > start
             ? bytes.subarray(start, end)
             : await this.#readAt(position + start, batchSizeAt(view, start), endPosition);
-        requireSound(batches, mayHaveGaps, this.#context.codecs, this.path);
-        return batches;
+        return soundBatches(batches, mayHaveGaps, this.#context.codecs, this.path);
       }
       if (!mayHaveGaps && offset < endOffset) throw this.#isNotIn(offset);
       return new Uint8Array(0);

@@ -23,4 +23,6 @@ test("a damaged batch is a problem with its offsets; what lies before and behind
   expect(damaged.json()).toMatchObject({ code: "KAFKA_STORAGE_ERROR", baseOffset: 1, lastOffset: 1 });
   const behind = await read(2);
   expect(behind.json()).toMatchObject({ records: [{ offset: 2, value: 2 }], caughtUp: true });
+  await server.produceNumbers("t", 3); // one decayed record is no reason to refuse new ones
+  expect(server.errors).not.toEqual([]);
 });
