@@ -2,7 +2,8 @@
 // ambiguous is refused before a value is made of it.
 
 import { Buffer, isUtf8 } from "node:buffer";
-import { Unpackr } from "msgpackr";
+import { createRequire } from "node:module";
+import type { Unpackr } from "msgpackr";
 import { malformedJson, notUtf8Json } from "./body-refusal.ts";
 import { JsonScanner } from "./json-scanner.ts";
 import { MsgpackReader } from "./msgpack-reader.ts";
@@ -14,13 +15,21 @@ export function parseJsonBody(body: Uint8Array): unknown {
   return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
 }
 
+const require = createRequire(import.meta.url);
+/** Loaded with the first such body: the start does not wait for it. */
+let unpackr: Unpackr | undefined;
+
 // By itself it would take extensions (live RegExp and Error objects among them), give integers as bigint, rename keys and
 // overflow the stack: the reader has refused all that when it gets to work.
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+function makeUnpackr(): Unpackr {
+  const msgpackr = require("msgpackr") as typeof import("msgpackr");
+  return new msgpackr.Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
+}
 
 export function parseMsgpackBody(body: Uint8Array): unknown {
   const reader = new MsgpackReader(body);
   reader.skip(0);
   reader.endOfBody();
+  unpackr ??= makeUnpackr();
   return unpackr.unpack(body);
 }
