@@ -136,7 +136,7 @@ export const settingsTable = {
     256 * MiB,
     1 * MiB,
     64 * GiB,
-    "Request bodies that may be held at once; more is refused with 503.",
+    "Request bodies that may be held at once; more is refused with 429.",
   ),
   maxBodyBytes: bytes(32 * MiB, 1 * KiB, 1 * GiB, "The largest request body, inflated; NDJSON bodies have no limit."),
   maxLineBytes: bytes(8 * MiB, 1 * KiB, 256 * MiB, "The longest line of an NDJSON body."),
