@@ -144,28 +144,35 @@ export class LogManager {
 
   /** Takes back a create whose partitions never became known: their folders are strays now. */
   forget(partitions: readonly { topic: string; partition: number }[]): void {
-    for (const { topic, partition } of partitions) {
-      const name = partitionFolderName(topic, partition);
-      const log = this.#logs.get(name);
-      this.#logs.delete(name);
-      if (log) this.#track(log.abandon());
-    }
+    for (const { topic, partition } of partitions) this.#track(this.#letGo(partitionFolderName(topic, partition)));
   }
 
-  /** Lets go of partitions at once: their names are free when this returns, their files go a little later. */
+  /**
+   * Lets go of partitions: their names are free when this returns, their files go a little later. What a log's writer has begun is
+   * waited for: it goes by the folder's name, which may soon be another topic's.
+   */
   async delete(partitions: readonly { topic: string; partition: number; topicId: string }[]): Promise<void> {
     const { disk, settings } = this.#context;
+    await Promise.all(
+      partitions.map(({ topic, partition }) =>
+        this.#letGo(partitionFolderName(topic, partition)).catch(this.#toldOnly),
+      ),
+    );
     for (const { topic, partition, topicId } of partitions) {
       const name = partitionFolderName(topic, partition);
-      const log = this.#logs.get(name);
-      this.#logs.delete(name);
-      this.#offline.delete(name);
       const aside = `${this.#dataDir}/${topicId}-${partition}-delete`;
       if (await disk.stat(`${this.#dataDir}/${name}`)) await disk.rename(`${this.#dataDir}/${name}`, aside);
-      if (log) this.#track(log.abandon());
       this.#after(settings.fileDeleteDelayMs, () => disk.removeDir(aside));
     }
     await disk.syncDir(this.#dataDir);
+  }
+
+  /** Nobody finds it any more; resolves when its files are closed. */
+  async #letGo(name: string): Promise<void> {
+    const log = this.#logs.get(name);
+    this.#logs.delete(name);
+    this.#offline.delete(name);
+    await log?.abandon();
   }
 
   async applyRetention(): Promise<void> {
@@ -182,12 +189,15 @@ export class LogManager {
   async close(brokerEpoch: number): Promise<void> {
     this.#closing = true;
     for (const timer of this.#timers) timer.cancel();
-    const closed = await Promise.all([...this.#logs.values()].map((log) => log.close()));
-    await Promise.all(this.#removals);
-    await this.#checkpoints.writeAll();
-    if (closed.every(Boolean) && this.#offline.size === 0)
-      await writeCleanMarker(this.#context.disk, this.#dataDir, brokerEpoch);
-    await this.#lock.unlock();
+    try {
+      const closed = await Promise.all([...this.#logs.values()].map((log) => log.close()));
+      await Promise.all(this.#removals);
+      await this.#checkpoints.writeAll();
+      if (closed.every(Boolean) && this.#offline.size === 0)
+        await writeCleanMarker(this.#context.disk, this.#dataDir, brokerEpoch);
+    } finally {
+      await this.#lock.unlock();
+    }
   }
 
   async #openKnown(known: KnownPartition, present: ReadonlySet<string>): Promise<void> {
@@ -316,6 +326,7 @@ export class LogManager {
   }
 
   #after(delayMs: number, run: () => Promise<void>): void {
+    if (this.#closing) return; // the next start does what is left to do
     const timer = this.#context.clock.setTimer(delayMs, () => {
       this.#timers.delete(timer);
       this.#track(run());
@@ -323,11 +334,14 @@ export class LogManager {
     this.#timers.add(timer);
   }
 
+  readonly #toldOnly = (error: unknown): void =>
+    this.#context.logger.error({ err: error }, "background work on the data folder failed");
+
   /** Background work: close waits for it, and its failure is told. */
   #track(work: Promise<unknown>): void {
     const tracked = work
       .then(() => {})
-      .catch((error) => this.#context.logger.error({ err: error }, "background work on the data folder failed"))
+      .catch(this.#toldOnly)
       .finally(() => this.#removals.delete(tracked));
     this.#removals.add(tracked);
   }

@@ -14,6 +14,8 @@ export class SegmentList {
   readonly #segments: Segment[];
   /** Deleted segments whose files are still there. */
   readonly #removals = new Map<() => Promise<void>, Timer>();
+  /** Removals under way: they go by names, so that nothing may take over the folder before they end. */
+  readonly #removing = new Set<Promise<void>>();
 
   constructor(context: LogContext, segments: readonly Segment[]) {
     this.#context = context;
@@ -101,7 +103,9 @@ export class SegmentList {
       const remove = () => {
         timer.cancel();
         this.#removals.delete(remove);
-        return this.#removeFiles(segment, paths);
+        const removing = this.#removeFiles(segment, paths).finally(() => this.#removing.delete(removing));
+        this.#removing.add(removing);
+        return removing;
       };
       const timer = clock.setTimer(settings.fileDeleteDelayMs, () => void remove());
       this.#removals.set(remove, timer);
@@ -111,12 +115,14 @@ export class SegmentList {
   /** Removes what waits to be removed, and closes all files once their readers are done. */
   async close(): Promise<void> {
     for (const remove of [...this.#removals.keys()]) await remove();
+    await Promise.all(this.#removing);
     await Promise.all(this.#segments.map((segment) => segment.close()));
   }
 
   /** Closes all files; the folder is about to go, so deleted files may stay. */
   async abandon(): Promise<void> {
     for (const timer of this.#removals.values()) timer.cancel();
+    await Promise.all(this.#removing);
     await Promise.all(this.#segments.map((segment) => segment.close()));
   }
 
