@@ -41,10 +41,21 @@ const workloads: readonly Workload[] = [
     plan: [
       send({ sizes: [800], producer: 1 }),
       send({ sizes: [900], producer: 1 }),
-      send({ sizes: [400], producer: 1 }, { sizes: [800], producer: 1 }),
+      send({ sizes: [400], producer: 1 }),
+      send({ sizes: [500], producer: 1 }, { sizes: [900], producer: 1 }),
       checkpoint,
       send({ sizes: [900], producer: 1 }),
     ],
+  },
+  {
+    name: "retention by size",
+    before: [
+      { ...create, overrides: { ...small, "retention.bytes": 1500 } } as Step,
+      send({ sizes: [1200], producer: 1 }),
+      send({ sizes: [1200], producer: 1 }),
+      send({ sizes: [1200], producer: 2 }),
+    ],
+    plan: [{ do: "retention" }, send({ sizes: [20], producer: 1 })],
   },
   {
     name: "retention and removal of records",
@@ -108,9 +119,19 @@ const workloads: readonly Workload[] = [
       { do: "check" },
     ],
   },
+  {
+    name: "a clean stop of a relaxed topic",
+    before: [{ ...create, overrides: relaxed } as Step, send({ sizes: [900], producer: 1 })],
+    plan: [{ do: "restart" }, send({ sizes: [600], producer: 1 })],
+  },
 ];
 
-test.for(workloads)("$name", { timeout: 60_000 }, async ({ plan, ...options }) => {
-  const explored: Explored = await exploreCrashes(plan, options);
-  expect(explored.states).toBeGreaterThan(40);
-});
+test.for(workloads.map((workload) => [workload.name, workload] as const))(
+  "%s",
+  { timeout: 60_000 },
+  async ([, workload]) => {
+    const { plan, ...options } = workload;
+    const explored: Explored = await exploreCrashes(plan, options);
+    expect(explored.states).toBeGreaterThan(40);
+  },
+);

@@ -84,9 +84,12 @@ const failures = [
   { what: "for want of space", code: "ENOSPC", persistent: true },
 ] as const;
 
-const cases = scenarios.flatMap((scenario) => failures.map((failure) => ({ ...scenario, ...failure })));
+type Case = Scenario & (typeof failures)[number];
+const cases = scenarios.flatMap((scenario) =>
+  failures.map((failure): [string, Case] => [`${scenario.name}, failing ${failure.what}`, { ...scenario, ...failure }]),
+);
 
-test.for(cases)("$name, failing $what", { timeout: 60_000 }, async (scenario) => {
+test.for(cases)("%s", { timeout: 60_000 }, async ([, scenario]) => {
   let n = 0;
   for (const end of ["kill", "powerCut"] as const) {
     for (n = 0; await runWithFailure(scenario, n, end); n++) expect(n).toBeLessThan(1000);
@@ -95,7 +98,7 @@ test.for(cases)("$name, failing $what", { timeout: 60_000 }, async (scenario) =>
 });
 
 /** False when the run ended before the operation that was to fail. */
-async function runWithFailure(scenario: (typeof cases)[number], n: number, end: "kill" | "powerCut"): Promise<boolean> {
+async function runWithFailure(scenario: Case, n: number, end: "kill" | "powerCut"): Promise<boolean> {
   const disk = newDisk();
   const runner = new LogRunner(disk);
   await runner.start();
@@ -125,8 +128,10 @@ async function runWithFailure(scenario: (typeof cases)[number], n: number, end: 
   try {
     await healed.start();
     await healed.checkRecovered(powerWasCut);
-    if (healed.history.byName(topic)) await healed.run([{ do: "retry", topic }, send(little), { do: "restart" }]);
-    await healed.check();
+    if (healed.history.byName(topic)) await healed.run([{ do: "retry", topic }, send(little)]);
+    disk.powerCut({ keep: "nothing" });
+    await healed.start();
+    await healed.checkRecovered(true);
   } catch (error) {
     const { kind, path } = failed[0]!;
     if (error instanceof Error)

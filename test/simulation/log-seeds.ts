@@ -55,6 +55,10 @@ class SeedRun {
         { do: "send", topic, batches: [{ sizes: [9] }] },
       ]);
     await last.check();
+    for (const topic of this.#known()) await last.run([{ do: "flush", topic }]);
+    this.#disk.powerCut({ keep: "nothing" });
+    await last.start();
+    await last.checkRecovered(true);
     this.#report.operations = this.#disk.operationCount;
     return this.#report;
   }
