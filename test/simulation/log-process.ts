@@ -22,6 +22,8 @@ export const appendGroupBytesMax = 2048;
 export const lowDiskBytes = 8 * 1024;
 export const checkpointIntervalMs = 5_000;
 export const fileDeleteDelayMs = 2_000;
+/** Of producers and Idempotency-Keys; longer than any random life. */
+export const rememberedMs = 3_600_000;
 const retentionCheckMs = 3_600_000_000;
 
 export class LogProcess {
@@ -44,7 +46,13 @@ export class LogProcess {
     const options = { disk, clock, logger: silentLogger, directory: dataDir, lowDiskBytes, lowDiskCheckMs: 1e12 };
     const guard = new DiskGuard(options);
     await guard.check();
-    const settings = { appendGroupBytesMax, appendQueueBytesMax: 64 * 1024, fileDeleteDelayMs };
+    const settings = {
+      appendGroupBytesMax,
+      appendQueueBytesMax: 64 * 1024,
+      fileDeleteDelayMs,
+      producerIdExpirationMs: rememberedMs,
+      idempotencyWindowMs: rememberedMs,
+    };
     const context: LogContext = { ...logContext(disk, clock, settings), diskGuard: guard };
     const lock = await disk.lock(dataDir);
     const managerSettings = { recoveryConcurrency: 2, checkpointIntervalMs, retentionCheckMs };

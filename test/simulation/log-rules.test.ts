@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { append, readAll } from "../log/log-fixture.ts";
 import { type ExpectedLog, History } from "./log-history.ts";
 import { observe } from "./log-observation.ts";
-import { lowDiskBytes } from "./log-process.ts";
+import { lowDiskBytes, rememberedMs } from "./log-process.ts";
 import { LogRunner, newDisk, type Step } from "./log-runner.ts";
 
 const topic = "t";
@@ -58,7 +58,7 @@ test("a jump of the wall clock makes nobody forget a producer; time that passes 
   await runner.run([{ do: "retry", topic }]);
   const log = runner.process!.log(runner.history.byName(topic)!);
   expect(log.logEndOffset).toBe(3);
-  await clock.advance(86_400_001);
+  await clock.advance(rememberedMs + 1);
   await log.applyRetention();
   expect(log.producers()).toEqual([]);
 });
