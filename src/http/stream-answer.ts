@@ -23,6 +23,8 @@ export class StreamAnswer implements OpenStream {
     exchange.reply.hijack();
     this.#response.on("close", this.#closed).on("drain", this.#drained);
     this.#response.writeHead(200, { ...standard, ...headers } as Record<string, string>);
+    // Else they would wait for the first bytes, and a client that follows an empty log for its answer to begin.
+    this.#response.flushHeaders();
     exchange.http.streams.opened(this);
   }
 
