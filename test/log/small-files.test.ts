@@ -348,20 +348,18 @@ describe("producer snapshots", () => {
       lastOffset: offset + count - 1,
       timestamp: offset,
     }));
-  const entries = fc
-    .uniqueArray(fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }), { maxLength: 8 })
-    .chain((ids) =>
-      fc.tuple(
-        ...ids.map((producerId) =>
-          fc.record({
-            producerId: fc.constant(producerId),
-            producerEpoch: fc.integer({ min: 0, max: 32766 }),
-            batches: fc.array(batch, { minLength: 1, maxLength: 5 }),
-            seenMs: fc.constant(9),
-          }),
-        ),
+  const entries = fc.uniqueArray(fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }), { maxLength: 8 }).chain((ids) =>
+    fc.tuple(
+      ...ids.map((producerId) =>
+        fc.record({
+          producerId: fc.constant(producerId),
+          producerEpoch: fc.integer({ min: 0, max: 32766 }),
+          batches: fc.array(batch, { minLength: 1, maxLength: 5 }),
+          seenMs: fc.constant(9),
+        }),
       ),
-    );
+    ),
+  );
 
   test("come back whole", () => {
     fc.assert(
