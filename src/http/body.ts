@@ -123,7 +123,6 @@ class WholeBody implements Deadline {
       const onData = (chunk: Buffer) => this.#take(chunk);
       const onEnd = () => this.#settle?.(undefined);
       const onError = (error: Error) => this.#settle?.(bodyFailure(error));
-      const onClose = () => this.#settle?.(new ClientGoneError());
       const onRawData = () => this.#heard();
       this.#settle = (error) => {
         this.#settle = undefined;
@@ -133,8 +132,8 @@ class WholeBody implements Deadline {
         if (error === undefined) resolve(this.#whole());
         else reject(error);
       };
+      // A connection that is cut gives "error", so "close" would tell nothing more.
       source.on("data", onData).on("end", onEnd).on("error", onError);
-      raw.on("close", onClose);
       if (gzipped) raw.on("data", onRawData);
     });
   }
@@ -168,7 +167,8 @@ class WholeBody implements Deadline {
       this.#more ??= [this.#first];
       this.#more.push(chunk);
     }
-    if (this.#bytes !== this.#declared) this.#heard();
+    if (this.#bytes === this.#declared) this.#settle(undefined);
+    else this.#heard();
   }
 
   #hold(bytes: number): void {

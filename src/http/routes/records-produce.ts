@@ -52,8 +52,9 @@ async function handleTopic(exchange: Exchange): Promise<void> {
   switch (mediaType) {
     case mediaTypes.json:
     case mediaTypes.msgpack: {
-      const parsed = await readRecords(exchange, mediaType, undefined);
-      return produceToTopic(exchange, topic, parsed.produce, parsed.key, parsed.bodyBytes);
+      const key = keyOfRecords(exchange);
+      const body = await readBody(exchange.http, exchange.request, exchange.reply);
+      return produceToTopic(exchange, topic, parseRecords(exchange, mediaType, body, undefined), key, body.length);
     }
     case mediaTypes.bytes: {
       const parsed = await readValue(exchange, "topic");
@@ -76,8 +77,9 @@ async function handlePartition(exchange: Exchange): Promise<void> {
   switch (mediaType) {
     case mediaTypes.json:
     case mediaTypes.msgpack: {
-      const parsed = await readRecords(exchange, mediaType, partition);
-      return produceToPartition(exchange, topic, partition, parsed.produce, parsed.key);
+      const key = keyOfRecords(exchange);
+      const body = await readBody(exchange.http, exchange.request, exchange.reply);
+      return produceToPartition(exchange, topic, partition, parseRecords(exchange, mediaType, body, partition), key);
     }
     case mediaTypes.bytes: {
       const parsed = await readValue(exchange, "partition");
@@ -106,22 +108,24 @@ interface ParsedRequest {
 }
 
 /** JSON or msgpack: the body says everything but the Idempotency-Key. */
-async function readRecords(
-  exchange: Exchange,
-  mediaType: string,
-  partition: number | undefined,
-): Promise<ParsedRequest> {
-  const { http, request, reply, query } = exchange;
+function keyOfRecords(exchange: Exchange): string | undefined {
+  const { query } = exchange;
   if (query.size > 0) {
     throw new BrokerError("INVALID_REQUEST", "with a body of this content type the options go into the body", {
       fields: { unknown: [...query.keys()] },
     });
   }
-  const key = idempotencyKey(exchange);
-  const body = await readBody(http, request, reply);
+  return idempotencyKey(exchange);
+}
+
+function parseRecords(
+  { http }: Exchange,
+  mediaType: string,
+  body: Uint8Array,
+  partition: number | undefined,
+): ParsedProduce {
   const context = { partition, nowMs: http.clock.nowMs() };
-  const produce = mediaType === mediaTypes.json ? parseProduceJson(body, context) : parseProduceMsgpack(body, context);
-  return { produce, key, bodyBytes: body.length };
+  return mediaType === mediaTypes.json ? parseProduceJson(body, context) : parseProduceMsgpack(body, context);
 }
 
 /** octet-stream: the body is the value of one record. */
