@@ -2,7 +2,7 @@
 // off, so that nobody takes a part for the whole.
 
 import { LinesWriter } from "./formats/page-writer.ts";
-import { pageBytesDefault, pageRecordsDefault, streamSilenceMs } from "./limits.ts";
+import { pageBytesDefault, streamSilenceMs } from "./limits.ts";
 import { mediaTypes } from "./media-type.ts";
 import { ReadCursor } from "./read-cursor.ts";
 import type { ReadPlan } from "./read-plan.ts";
@@ -10,6 +10,8 @@ import type { Exchange } from "./route.ts";
 import { StreamAnswer } from "./stream-answer.ts";
 
 const emptyLine = Buffer.from("\n");
+/** Many more than a page: what was fetched and not used is fetched again. */
+const stepRecordsMax = 10_000;
 
 export async function readLines(exchange: Exchange, plan: ReadPlan): Promise<void> {
   const { http } = exchange;
@@ -70,7 +72,7 @@ class LineStream {
     const { single } = cursor.plan;
     const maxBytes = Math.min(pageBytesDefault, this.#bytesLeft);
     const limits = {
-      maxRecords: Math.min(pageRecordsDefault, this.#recordsLeft),
+      maxRecords: Math.min(stepRecordsMax, this.#recordsLeft),
       maxBytes,
       minBytes: 1,
       waitMs,
