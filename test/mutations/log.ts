@@ -95,7 +95,7 @@ export const logMutations: readonly Mutation[] = [
     find: "this.#isStrict ? (highWatermark ?? 0) : 0",
     replace: "highWatermark ?? 0",
     caughtBy: crashStates,
-    test: "a relaxed topic",
+    test: "checkpoints of a relaxed topic",
   },
   {
     name: "relaxed-removal-not-synced-first",
@@ -103,7 +103,7 @@ export const logMutations: readonly Mutation[] = [
     find: "if (offset > this.#flushedOffset) await this.#flush();",
     replace: "if (offset > this.#logEndOffset) await this.#flush();",
     caughtBy: crashStates,
-    test: "a relaxed topic",
+    test: "removal of records of a relaxed topic",
   },
   {
     name: "recovery-does-not-sync-what-it-kept",

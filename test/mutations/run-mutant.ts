@@ -58,7 +58,7 @@ function runSuite(mutation: Mutation, reportFile: string, timeoutMs: number): Pr
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("VITEST") && name !== "NODE_ENV");
   const env = { ...Object.fromEntries(inherited), MILLRACE_MUTATION: mutation.name };
   return new Promise((resolve, reject) => {
-    const options = { cwd: root, env, timeout: timeoutMs, killSignal: "SIGKILL" as const };
+    const options = { cwd: root, env, timeout: Math.ceil(timeoutMs), killSignal: "SIGKILL" as const };
     const child = spawn(process.execPath, [vitest, ...args], { ...options, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     const keep = (chunk: Buffer): void => {

@@ -5,7 +5,8 @@ import type { DiskOperation } from "./disk-operations.ts";
 import { LawBroken } from "./laws/law-broken.ts";
 import type { History } from "./log-history.ts";
 import { signatureOf } from "./log-observation.ts";
-import { LogRunner, newDisk, type Step } from "./log-runner.ts";
+import type { Step } from "./log-plan.ts";
+import { LogRunner, newDisk } from "./log-runner.ts";
 import type { PowerCutChoice } from "./power-cut.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 

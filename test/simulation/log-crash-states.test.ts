@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { type Explored, type ExploreOptions, exploreCrashes } from "./log-crash-explorer.ts";
-import type { SendSketch, Step } from "./log-runner.ts";
+import type { SendSketch, Step } from "./log-plan.ts";
 
 const topic = "t";
 const small = { "segment.bytes": 1500, "index.interval.bytes": 200 };
@@ -77,6 +77,16 @@ const workloads: readonly Workload[] = [
       { do: "retention" },
       send({ sizes: [20], producer: 1 }),
     ],
+  },
+  {
+    name: "checkpoints of a relaxed topic",
+    before: [{ ...create, overrides: relaxed } as Step],
+    plan: [send({ sizes: [600] }), checkpoint],
+  },
+  {
+    name: "removal of records of a relaxed topic",
+    before: [{ ...create, overrides: relaxed } as Step, send({ sizes: [600] }, { sizes: [300] })],
+    plan: [{ do: "deleteRecords", topic, part: 1 }],
   },
   {
     name: "a relaxed topic: flush, checkpoints, removal, and strict from then on",

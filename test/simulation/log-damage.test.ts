@@ -7,8 +7,9 @@ import { LawBroken } from "./laws/law-broken.ts";
 import { checkProducerSequences } from "./laws/producer-sequences.ts";
 import type { ExpectedLog } from "./log-history.ts";
 import { type ObservedLog, observe } from "./log-observation.ts";
+import type { Step } from "./log-plan.ts";
 import { appendGroupBytesMax, checkpointIntervalMs, folderOf } from "./log-process.ts";
-import { LogRunner, newDisk, type Step } from "./log-runner.ts";
+import { LogRunner, newDisk } from "./log-runner.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 
 const topic = "t";

@@ -3,7 +3,8 @@
 
 import { expect, test } from "vitest";
 import { PlannedFaults } from "./log-faults.ts";
-import { LogRunner, newDisk, type SendSketch, type Step } from "./log-runner.ts";
+import type { SendSketch, Step } from "./log-plan.ts";
+import { LogRunner, newDisk } from "./log-runner.ts";
 
 const topic = "t";
 const small = { "segment.bytes": 1500, "index.interval.bytes": 200 };

@@ -5,8 +5,9 @@ import { expect, test } from "vitest";
 import { append, readAll } from "../log/log-fixture.ts";
 import { type ExpectedLog, History } from "./log-history.ts";
 import { observe } from "./log-observation.ts";
+import type { Step } from "./log-plan.ts";
 import { lowDiskBytes, rememberedMs } from "./log-process.ts";
-import { LogRunner, newDisk, type Step } from "./log-runner.ts";
+import { LogRunner, newDisk } from "./log-runner.ts";
 
 const topic = "t";
 const small = { "segment.bytes": 1500, "retention.bytes": 1000 };

@@ -9,47 +9,13 @@ import { formatTopicId } from "../../src/protocol/topic-partition.ts";
 import { batchOf } from "../log/log-fixture.ts";
 import { LawBroken } from "./laws/law-broken.ts";
 import { checkLog } from "./laws/log-laws.ts";
-import { type BatchFate, type ExpectedLog, History, type SentBatch, type TopicOverrides } from "./log-history.ts";
+import { type ExpectedLog, History, type SentBatch, type TopicOverrides } from "./log-history.ts";
 import { contentOf, type ObservedLog } from "./log-observation.ts";
+import type { SendSketch, Step } from "./log-plan.ts";
 import { dataDir, knownPartition, LogProcess } from "./log-process.ts";
+import { lastOf, producersOf, retriesOf } from "./log-producers.ts";
 import { settled } from "./simulated-clock.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
-
-/** One batch of a step; those of one step are sent at the same time. */
-export interface SendSketch {
-  /** How many bytes each record has, about. */
-  readonly sizes: readonly number[];
-  /** Idempotent, the next sequence of this producer; without: plain. */
-  readonly producer?: number;
-  /** Begins a new epoch of the producer. */
-  readonly newEpoch?: boolean;
-  /** Leaves out so many sequences: to be refused. */
-  readonly gap?: number;
-  /** An epoch below the producer's: to be refused. */
-  readonly oldEpoch?: boolean;
-  /** An Idempotency-Key, by number; used once each. */
-  readonly key?: number;
-  /** How far from the log end: 0 is taken if nothing comes in between, 1000 must be refused. */
-  readonly expectedOffsetOff?: number;
-  /** Sent twice at the same time. */
-  readonly twice?: boolean;
-}
-
-export type Step =
-  | { readonly do: "create"; readonly topic: string; readonly overrides?: TopicOverrides }
-  | { readonly do: "delete"; readonly topic: string }
-  | { readonly do: "send"; readonly topic: string; readonly batches: readonly SendSketch[] }
-  /** Sends again what has no answer or was refused, and the last `window` acknowledged batches of each producer. */
-  | { readonly do: "retry"; readonly topic: string; readonly window?: number }
-  /** Removal up to a part of the log: 1 is the high watermark. */
-  | { readonly do: "deleteRecords"; readonly topic: string; readonly part: number }
-  | { readonly do: "retention" }
-  | { readonly do: "flush"; readonly topic: string }
-  | { readonly do: "configure"; readonly topic: string; readonly overrides: TopicOverrides }
-  | { readonly do: "advance"; readonly ms: number }
-  | { readonly do: "checkSpace" }
-  | { readonly do: "check" }
-  | { readonly do: "restart" };
 
 const firstKeyId = 2n ** 62n;
 const retryWindow = 5;
@@ -394,28 +360,3 @@ export class LogRunner {
 }
 
 const turnsMax = 50;
-
-/** The batches of each producer and key, those of its newest epoch, in the order of their sequences. */
-function* producersOf(expected: ExpectedLog): Generator<BatchFate[]> {
-  const byProducer = new Map<bigint, BatchFate[]>();
-  for (const fate of expected.fates.values()) {
-    const { producer } = fate.batch;
-    if (!producer || fate.batch.isDoomed) continue;
-    const held = byProducer.get(producer.id) ?? [];
-    if (held.length > 0 && held[0]!.batch.producer!.epoch < producer.epoch) held.length = 0;
-    byProducer.set(producer.id, [...held, fate]);
-  }
-  yield* byProducer.values();
-}
-
-function lastOf(expected: ExpectedLog, id: bigint): BatchFate | undefined {
-  for (const fates of producersOf(expected)) if (fates[0]!.batch.producer!.id === id) return fates.at(-1);
-  return undefined;
-}
-
-/** The last acknowledged ones that the window must know, then everything behind the first without a place. */
-function retriesOf(fates: readonly BatchFate[], window: number): BatchFate[] {
-  const firstOpen = fates.findIndex((fate) => fate.baseOffset === undefined);
-  const end = firstOpen === -1 ? fates.length : firstOpen;
-  return fates.slice(Math.max(0, end - window));
-}

@@ -3,8 +3,9 @@
 import type { CrashMode, DiskOperation } from "./disk-operations.ts";
 import { LawBroken } from "./laws/law-broken.ts";
 import { PlannedFaults } from "./log-faults.ts";
+import type { SendSketch, Step } from "./log-plan.ts";
 import { lowDiskBytes } from "./log-process.ts";
-import { LogRunner, newDisk, type SendSketch, type Step } from "./log-runner.ts";
+import { LogRunner, newDisk } from "./log-runner.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
 
 const livesMax = 4;
