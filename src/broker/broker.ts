@@ -12,6 +12,7 @@ import { BrokerError } from "../protocol/error-codes.ts";
 import type { OffsetExpression } from "../protocol/offset-expression.ts";
 import type { BrokerOptions } from "./broker-options.ts";
 import type { BrokerParts } from "./broker-parts.ts";
+import { Draining } from "./draining.ts";
 import { type FetchedPartition, type FetchRequest, fetch } from "./fetch.ts";
 import { type ResolvedOffset, resolveOffsets } from "./list-offsets.ts";
 import { makeFolder, openFolder } from "./open-folder.ts";
@@ -83,7 +84,7 @@ export class Broker {
   readonly #producerIds: ProducerIds;
   readonly #diskGuard: DiskGuard;
   readonly #clusterId: string;
-  readonly #draining = new AbortController();
+  readonly #draining = new Draining();
 
   constructor(parts: BrokerParts, diskGuard: DiskGuard, clusterId: string) {
     this.settings = parts.settings;
@@ -129,7 +130,7 @@ export class Broker {
 
   /** Rejects, with nothing appended, unless every batch is legal; then each partition answers for itself. */
   async produce(request: ProduceRequest): Promise<readonly ProduceOutcome[]> {
-    if (this.#draining.signal.aborted) throw new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
+    if (this.#draining.begun) throw new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
     const found = this.topic(request.topic, "produce");
     const { config } = found instanceof Promise ? await found : found;
     return await produce(this.#parts, config, request);
@@ -137,7 +138,7 @@ export class Broker {
 
   /** Each partition answers for itself; an error in one ends the wait for all. */
   fetch(request: FetchRequest): Promise<readonly FetchedPartition[]> {
-    return fetch(this.#parts, request, this.#draining.signal);
+    return fetch(this.#parts, request, this.#draining);
   }
 
   resolveOffsets(
@@ -207,12 +208,12 @@ export class Broker {
   }
 
   get draining(): boolean {
-    return this.#draining.signal.aborted;
+    return this.#draining.begun;
   }
 
   /** First step of a shutdown: refuses produces, ends every waiting fetch with what it has; later fetches do not wait. */
   drain(): void {
-    this.#draining.abort();
+    this.#draining.begin();
   }
 
   /** Closes the logs in order and gives the folder back. */

@@ -6,6 +6,7 @@ import { batchSizeAt, lastOffsetAt, viewOf } from "../protocol/record-batch.ts";
 import type { OffsetWaiter } from "../replication/offset-waiters.ts";
 import type { Partition } from "../replication/partition.ts";
 import type { BrokerParts } from "./broker-parts.ts";
+import type { Draining } from "./draining.ts";
 
 export interface FetchRequest {
   readonly partitions: readonly { readonly topic: string; readonly partition: number; readonly offset: number }[];
@@ -36,18 +37,18 @@ const nothing = new Uint8Array(0);
 export async function fetch(
   parts: BrokerParts,
   request: FetchRequest,
-  draining: AbortSignal,
+  draining: Draining,
 ): Promise<readonly FetchedPartition[]> {
   const deadlineMs = parts.clock.monotonicMs() + request.waitMs;
   for (;;) {
     const fetched = await readAll(parts, request);
     const bytes = fetched.reduce((sum, { batches }) => sum + batches.byteLength, 0);
     const leftMs = deadlineMs - parts.clock.monotonicMs();
-    const ended = draining.aborted || request.signal?.aborted || leftMs <= 0;
+    const ended = draining.begun || request.signal?.aborted || leftMs <= 0;
     // Failed, or full: what is left over did not fit.
     const settled = fetched.some(({ error, nextOffset, highWatermark }) => error || nextOffset < highWatermark);
     if (bytes >= request.minBytes || ended || settled) return fetched;
-    await moreToRead(parts, fetched, leftMs, [draining, ...(request.signal ? [request.signal] : [])]);
+    await moreToRead(parts, fetched, leftMs, draining, request.signal);
   }
 }
 
@@ -122,23 +123,26 @@ function endOf(batches: Uint8Array): number {
   return lastOffsetAt(view, last) + 1;
 }
 
-/** Resolves when a partition has something above what was fetched, when time is up, when a signal says so, or when one fails. */
+/** Resolves when a partition has something above what was fetched, when time is up, when it is told to end, or when one fails. */
 function moreToRead(
   { clock, partitions }: BrokerParts,
   fetched: readonly FetchedPartition[],
   waitMs: number,
-  signals: readonly AbortSignal[],
+  draining: Draining,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   return new Promise((resolve) => {
     const waiting: { partition: Partition; waiter: OffsetWaiter }[] = [];
     const end = () => {
       timer.cancel();
       for (const { partition, waiter } of waiting) partition.waiters.remove(waiter);
-      for (const signal of signals) signal.removeEventListener("abort", end);
+      draining.remove(end);
+      signal?.removeEventListener("abort", end);
       resolve();
     };
     const timer = clock.setTimer(waitMs, end);
-    for (const signal of signals) signal.addEventListener("abort", end);
+    draining.add(end);
+    signal?.addEventListener("abort", end);
     for (const { topic, partition: number, nextOffset } of fetched) {
       const partition = partitions.find(topic, number);
       if (!partition || partition.highWatermark > nextOffset) return end();
