@@ -11,6 +11,8 @@ import { byLongPolls, byPartitionPages, type ReadRecord, type TopicAt, wholeRead
 
 const partitionCount = 4;
 const connections = 8;
+/** Where docs/worked-example.md says that the partitions end. */
+const endsInWorkedExample = [4462, 6110, 3183, 6245];
 const asLines = { "content-type": "application/x-ndjson" };
 
 interface Sums {
@@ -92,6 +94,9 @@ describe("flights, keyed by where they begin", () => {
     const body = flights.map((flight) => `${JSON.stringify({ key: flight.origin, value: flight })}\n`).join("");
     const answer = await client.send("POST", `${at.url}/v1/topics/${at.topic}/records`, { headers: asLines, body });
     expect(expectStatus(answer, 200)).toEqual({ appended: flights.length });
+    const ends = await client.get(`${at.url}/v1/topics/${at.topic}/offsets`);
+    const { offsets } = expectStatus<{ offsets: { offset: number }[] }>(ends, 200);
+    expect(offsets.map(({ offset }) => offset)).toEqual(endsInWorkedExample);
     const followed = await following;
     expectSource(followed);
     expectPlaced(followed);
