@@ -11,7 +11,6 @@ import {
 import { type MetadataStore, type Operation, transactionOperationsMax } from "../cluster/metadata-store.ts";
 import { SingleNodeStore } from "../cluster/single-node-store.ts";
 import type { Settings } from "../config.ts";
-import type { Clock } from "../io/clock.ts";
 import { nodeCodecs } from "../io/codecs.ts";
 import type { Disk, FolderLock } from "../io/disk.ts";
 import { silentLogger } from "../io/logger.ts";
@@ -24,6 +23,7 @@ import { IndexMemory } from "../log/index-memory.ts";
 import { type LogContext, silentObserver } from "../log/log-context.ts";
 import { type KnownPartition, LogManager } from "../log/log-manager.ts";
 import { topicConfig } from "../log/topic-config.ts";
+import { BrokerError } from "../protocol/error-codes.ts";
 import { formatTopicId } from "../protocol/topic-partition.ts";
 import { Partition } from "../replication/partition.ts";
 import type { BrokerOptions } from "./broker-options.ts";
@@ -65,7 +65,7 @@ export async function openFolder(
     await loadLogs(store, image, logs, settings);
     if (logs.unclean) await raiseLeaderEpochs(store, image);
     const partitions = new Partitions(logs);
-    await leadAll(image, logs, partitions, clock);
+    await leadAll(context, image, logs, partitions);
     return { parts: { settings, clock, random, codecs, logger, store, image, logs, partitions }, diskGuard, clusterId };
   } catch (error) {
     diskGuard.stop();
@@ -172,13 +172,27 @@ async function inTransactions(store: MetadataStore, operations: readonly Operati
   return revision;
 }
 
-async function leadAll(image: MetadataImage, logs: LogManager, partitions: Partitions, clock: Clock): Promise<void> {
+/** A partition that cannot be led is offline, and says so to its clients; the others serve. */
+async function leadAll(
+  context: LogContext,
+  image: MetadataImage,
+  logs: LogManager,
+  partitions: Partitions,
+): Promise<void> {
   await Promise.all(
     [...logs.logs()].map(async (log) => {
       const { topic, topicId, partition: number } = log.identity;
-      const partition = new Partition(log, clock);
-      await partition.lead(image.partition(topicId, number)?.leaderEpoch ?? 0);
+      const partition = new Partition(log, context.clock);
       partitions.add(topic, number, partition);
+      try {
+        await partition.lead(image.partition(topicId, number)?.leaderEpoch ?? 0);
+      } catch (error) {
+        if (!(error instanceof BrokerError)) throw error;
+        context.logger.error(
+          { err: error, topic, partition: number },
+          "a partition cannot be led and takes no records",
+        );
+      }
     }),
   );
 }

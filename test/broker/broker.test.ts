@@ -135,6 +135,25 @@ describe("a life of a data folder", () => {
     await (await createBroker(options)).close();
   });
 
+  test("a partition that cannot begin its leader epoch is offline, and the broker serves the others", async () => {
+    const machine = new Machine();
+    const broker = await machine.start();
+    await broker.createTopic({ name: "t", partitionCount: 2 });
+    machine.kill(); // so the next start begins a new epoch
+    let writes = 0; // recovery writes the file first, then the new epoch begins
+    machine.disk.failWhen(
+      ({ kind, path }) => kind === "append" && path.startsWith("srv/data/t-0/leader-epoch") && ++writes === 2,
+      { code: "EIO" },
+    );
+    const again = await machine.start();
+    expect(await append(again, 0, batch(["a"]))).toMatchObject({
+      kind: "failed",
+      error: { code: "KAFKA_STORAGE_ERROR" },
+    });
+    expect(await append(again, 1, batch(["b"]))).toMatchObject({ kind: "appended", baseOffset: 0 });
+    expect(again.health().partitionsOffline).toBe(1);
+  });
+
   test("appendGroupBytesMax below a topic's max.message.bytes is refused at start", async () => {
     const machine = new Machine();
     const broker = await machine.start();
