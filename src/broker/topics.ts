@@ -163,12 +163,20 @@ export class Topics {
         replicationFactor: topic.replicationFactor,
         config,
       };
+      // Strict before the store says so: a crash in between must not find unsynced writes in a topic that is known to be strict.
+      const after = topicConfig(config);
+      if (after.flushMessages === 1) await this.#configure(topic, { ...topicConfig(topic.config), flushMessages: 1 });
       await this.#commitWith(name, value, added, topic.modRevision, []);
-      const parsed = topicConfig(config);
-      for (const partition of range(0, topic.partitionCount))
-        await this.#parts.partitions.find(name, partition)?.log.changeConfig(parsed);
+      await this.#configure(topic, after);
       return this.describe(name);
     });
+  }
+
+  async #configure({ name, partitionCount }: TopicImage, config: TopicConfig): Promise<void> {
+    for (const partition of range(0, partitionCount)) {
+      const log = this.#parts.partitions.find(name, partition)?.log;
+      if (log?.offline === undefined) await log?.changeConfig(config); // an offline one reads the store when it is opened again
+    }
   }
 
   delete(name: string): Promise<void> {

@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { type Broker, createBroker } from "../../src/broker/broker.ts";
+import { encodeRecordBatch } from "../../src/protocol/record.ts";
 import { codecs } from "../log/log-fixture.ts";
 import { SimulatedClock } from "../simulation/simulated-clock.ts";
 import { SimulatedDisk } from "../simulation/simulated-disk.ts";
@@ -85,6 +86,33 @@ describe.for(steps)("$name", ({ run, before, after }) => {
       }
     expect(outcomes.size).toBe(2); // both ends were seen, or the crash points are not where they should be
   });
+});
+
+test("a topic made strict keeps what it had acknowledged while it was relaxed, at every crash point", async () => {
+  const machine = new SimulatedDisk({ folders: [] });
+  const broker = await start(machine);
+  await broker.createTopic({ name: "t", config: { "flush.messages": 1000 } });
+  const value = new Uint8Array(900_000);
+  for (let i = 0; i < 2; i++) {
+    const records = [{ key: null, value: value.fill(i), headers: [], timestamp: 1_700_000_000_000 }];
+    const batches = [{ partition: 0, batch: encodeRecordBatch(records, { codecs }) }];
+    await broker.produce({ topic: "t", acks: "all", timeoutMs: 1000, batches });
+  }
+  const points: SimulatedDisk[] = [];
+  machine.onOperation = (operation) => {
+    if (operation.changes) points.push(machine.copy());
+  };
+  await broker.alterTopic("t", { config: { "flush.messages": 1 } });
+  points.push(machine.copy());
+  for (const point of points)
+    for (const choice of [{ keep: "nothing" as const }, { keep: "everything" as const }]) {
+      const crashed = point.copy();
+      crashed.powerCut(choice);
+      const again = await start(crashed);
+      expect(again.health().partitionsOffline).toBe(0);
+      const { partitions, config } = await again.describeTopic("t");
+      if (config["flush.messages"] === 1) expect(partitions[0]!.logEndOffset).toBe(2);
+    }
 });
 
 test("a topic that could not be made leaves nothing that stands in the way of the next try", async () => {
