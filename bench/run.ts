@@ -5,6 +5,7 @@ import { benchHttpFetch } from "./http-fetch.ts";
 import { benchHttpProduce } from "./http-produce.ts";
 import type { Figures } from "./lib/figures.ts";
 import { saveResults, writeReadme } from "./lib/results.ts";
+import { benchProfile } from "./profile.ts";
 import { benchStart } from "./start.ts";
 
 const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = {
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = 
   "http-produce": benchHttpProduce,
   "http-fetch": benchHttpFetch,
   start: benchStart,
+  profile: benchProfile,
 };
 const usage = `npm run bench -- ${Object.keys(benches).join("|")}|all [--quick] [--write]\n`;
 

@@ -16,13 +16,9 @@ export class Child {
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   #asked = 0;
 
-  constructor(name: ChildName) {
+  constructor(name: ChildName, nodeFlags: readonly string[] = []) {
     const module = new URL(`../${name}.js`, import.meta.url);
-    const profile =
-      process.env["BENCH_PROFILE"] === name
-        ? (process.env["BENCH_FLAGS"] ?? "--cpu-prof --cpu-prof-dir=bench/results").split(" ")
-        : [];
-    this.#process = fork(module, { env: { ...process.env, UV_THREADPOOL_SIZE: "16" }, execArgv: profile });
+    this.#process = fork(module, { env: { ...process.env, UV_THREADPOOL_SIZE: "16" }, execArgv: [...nodeFlags] });
     this.#process.on("message", (reply: Reply) => this.#answered(reply));
     this.#process.on("exit", (code) => {
       for (const { reject } of this.#waiting.values()) reject(new Error(`${name} ended with ${code}`));

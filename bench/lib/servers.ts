@@ -18,6 +18,8 @@ export interface Setting {
   readonly syncMs?: number;
   readonly partitionCount?: number;
   readonly pageBytes?: number;
+  /** For the broker and the floor. */
+  readonly nodeFlags?: Readonly<Record<Subject, readonly string[]>>;
 }
 
 export interface Servers {
@@ -28,11 +30,11 @@ export interface Servers {
 
 export async function withServers<T>(setting: Setting, run: (servers: Servers) => Promise<T>): Promise<T> {
   return withFolder(async (folder) => {
-    const { syncMs = 0, partitionCount = 1, pageBytes = 0 } = setting;
+    const { syncMs = 0, partitionCount = 1, pageBytes = 0, nodeFlags = { broker: [], floor: [] } } = setting;
     await mkdir(`${folder}/broker`);
     const topics = { [topic]: { partitionCount } };
-    const broker = await start("broker-child", { folder: `${folder}/broker`, syncMs, topics });
-    const floor = await start("floor-child", { folder, syncMs, pageBytes });
+    const broker = await start("broker-child", { folder: `${folder}/broker`, syncMs, topics }, nodeFlags.broker);
+    const floor = await start("floor-child", { folder, syncMs, pageBytes }, nodeFlags.floor);
     const load = new Child("load-child");
     try {
       return await run({ broker, floor, load });
@@ -42,8 +44,8 @@ export async function withServers<T>(setting: Setting, run: (servers: Servers) =
   });
 }
 
-async function start(name: ChildName, options: object): Promise<Server> {
-  const child = new Child(name);
+async function start(name: ChildName, options: object, nodeFlags: readonly string[]): Promise<Server> {
+  const child = new Child(name, nodeFlags);
   return { child, url: await child.ask<string>("start", options) };
 }
 
