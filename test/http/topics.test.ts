@@ -112,6 +112,15 @@ describe("create", () => {
     expect(refused.json()).toMatchObject({ status: 400, code: "INVALID_REQUEST", path });
   });
 
+  test.each([
+    ['{"name":"whole","partitionCount":1.0}', "partitionCount"],
+    ['{"name":"whole","config":{"retention.ms":1e6}}', "config.retention.ms"],
+    ['{"name":"whole","name":"other"}', "name"],
+  ])("%s is refused, nothing is guessed", async (body, path) => {
+    const refused = await server.post("/v1/topics", body);
+    expect(refused.json()).toMatchObject({ status: 400, code: "INVALID_REQUEST", path });
+  });
+
   test("a body that is no object is refused", async () => {
     for (const body of ["[]", "null", "5", '"x"']) {
       expect((await server.post("/v1/topics", body)).json()).toMatchObject({ status: 400, code: "INVALID_REQUEST" });

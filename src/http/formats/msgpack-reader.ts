@@ -7,6 +7,8 @@ import { viewOf } from "../../protocol/record-batch.ts";
 
 /** How deep a body may nest: 1 is a map of scalars. */
 export const msgpackDepthMax = 64;
+/** For whoever sends a whole number as a float: some encoders do, and round it. */
+export const floatHint = "write it as a msgpack integer (msgpackr: as a BigInt from 2^32 on)";
 
 export type MsgpackKind =
   | "nil"
@@ -163,7 +165,7 @@ export class MsgpackReader {
       const start = this.position;
       const name = Buffer.from(this.mapKey()).toString();
       if (names.has(name)) this.#malformed("a map has a key twice", start);
-      // No field of ours, and a decoder that makes objects cannot keep it.
+      // No field of ours, and not every decoder can keep it.
       if (name === "__proto__") this.#malformed("a map has the key __proto__", start);
       names.add(name);
       this.skip(depth + 1);

@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import type { RecordHeader } from "../../protocol/record-reader.ts";
 import { invalidField, joinPath, unknownFields } from "./body-refusal.ts";
 import { FieldNames } from "./json-fields.ts";
-import { type MsgpackKind, MsgpackReader } from "./msgpack-reader.ts";
+import { floatHint, type MsgpackKind, MsgpackReader } from "./msgpack-reader.ts";
 import {
   type ParsedProduce,
   type ParsedRecord,
@@ -34,7 +34,6 @@ const hintsOfRecord = new Map([...recordHints, ...formatHints]);
 const hintsOfHeader = new Map(formatHints);
 
 const noHeaders: readonly RecordHeader[] = [];
-const floatHint = "write it as a msgpack integer (msgpackr: as a BigInt from 2^32 on)";
 
 class RecordDraft {
   key: Uint8Array | null = null;

@@ -118,30 +118,61 @@ describe("a produce body", () => {
 });
 
 describe("other bodies", () => {
-  const plain = fc.letrec((tie) => ({
-    any: fc.oneof(
-      { depthSize: "small" },
-      fc.constantFrom(null, true, false, 0.5),
-      fc.maxSafeInteger(),
-      fc.string({ unit: "binary" }),
-      fc.uint8Array().map((b) => Buffer.from(b)),
-      fc.array(tie("any")),
-      fc.dictionary(
-        fc.string().filter((s) => s !== "__proto__"),
-        tie("any"),
-        { noNullPrototype: true },
+  const leaves = fc.oneof(fc.constantFrom(null, true, false, 0.5), fc.maxSafeInteger());
+  // msgpackr sends what is beyond 32 bits as floats.
+  const leavesOfMsgpackr = fc.oneof(fc.constantFrom(null, true, false, 0.5), fc.integer());
+  const plain = (leaf: fc.Arbitrary<unknown>) =>
+    fc.letrec((tie) => ({
+      any: fc.oneof(
+        { depthSize: "small" },
+        leaf,
+        fc.string({ unit: "binary" }),
+        fc.uint8Array().map((b) => Buffer.from(b)),
+        fc.array(tie("any")),
+        fc.dictionary(
+          fc.string().filter((s) => s !== "__proto__"),
+          tie("any"),
+          { noNullPrototype: true },
+        ),
       ),
-    ),
-  })).any;
+    })).any;
 
   test("come out as they were put in, packed by us or by msgpackr", () => {
     const packr = new Packr({ useRecords: false });
     fc.assert(
-      fc.property(plain, (value) => {
-        expect(parseMsgpackBody(encodeMsgpack(value))).toEqual(value);
-        expect(parseMsgpackBody(packr.pack(value))).toEqual(value);
+      fc.property(plain(leaves), plain(leavesOfMsgpackr), (ours, theirs) => {
+        expect(parseMsgpackBody(encodeMsgpack(ours))).toEqual(ours);
+        expect(parseMsgpackBody(packr.pack(theirs))).toEqual(theirs);
       }),
     );
+  });
+
+  test("JSON comes out as JSON.parse gives it", () => {
+    const text = fc.json().filter((json) => !/\d[eE]/.test(json) && !json.includes("-0"));
+    fc.assert(
+      fc.property(text, (json) => {
+        expect(parseJsonBody(Buffer.from(json))).toEqual(JSON.parse(json));
+      }),
+    );
+    const spaced = ' { "a" : [ 1 , [ ] , { } , "\\u00e9" ] , "" : -0.5 } ';
+    expect(parseJsonBody(Buffer.from(spaced))).toEqual({ a: [1, [], {}, "é"], "": -0.5 });
+  });
+
+  test.each([
+    ['{"a":[1,1.0]}', "a[1]"],
+    ['{"a":1e3}', "a"],
+    ['{"a":-0}', "a"],
+    ['{"a":9007199254740993}', "a"],
+    ['{"a":1,"b":{"c":1,"\\u0063":1}}', "b.c"],
+  ])("what can be read in two ways is refused: %s", (json, path) => {
+    const error = refusal(() => parseJsonBody(Buffer.from(json)));
+    expect([error.code, error.fields["path"]]).toEqual(["INVALID_REQUEST", path]);
+  });
+
+  test("a whole number as a float is refused", () => {
+    const error = refusal(() => parseMsgpackBody(hex("81 a161 91 cb3ff0000000000000")));
+    expect([error.code, error.fields["path"]]).toEqual(["INVALID_REQUEST", "a[0]"]);
+    expect(error.message).toContain("integer");
   });
 
   test("any integer is a number", () => {
