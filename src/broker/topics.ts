@@ -3,6 +3,7 @@
 
 import type { TopicImage } from "../cluster/metadata-image.ts";
 import {
+  type DeletedValue,
   deletedKey,
   type PartitionValue,
   partitionKey,
@@ -187,7 +188,7 @@ export class Topics {
       const { topicId, partitionCount } = topic;
       const done = await this.#commit(topicKey(name), topic.modRevision, [
         { kind: "delete", key: topicKey(name) },
-        { kind: "put", key: deletedKey(topicId), value: { name, partitionCount } },
+        { kind: "put", key: deletedKey(topicId), value: { name, partitionCount } satisfies DeletedValue },
         { kind: "delete", key: topicIdKey(topicId) },
       ]);
       if (!done) throw changedMeanwhile();

@@ -1,6 +1,5 @@
 // The names of topics, their partitions' folders and their ids. Whatever is legal here is safe as a part of a path.
 
-export const topicNameBytesMax = 249;
 export const partitionMax = 2 ** 31 - 1;
 export const topicIdBytes = 16;
 /** A topic id is written as 22 characters of base64url. */
