@@ -1,5 +1,5 @@
-// What Node's HTTP parser refuses before there is a request: answered as a problem, and the connection closes. Never 408, which
-// clients repeat on their own: headers that take too long are a 400 like other nonsense.
+// What Node's HTTP parser refuses, before there is a request or in the middle of its body: answered as a problem, and the connection
+// closes. Never 408, which clients repeat on their own: headers that take too long are a 400 like other nonsense.
 
 import type { Socket } from "node:net";
 import { BrokerError } from "../protocol/error-codes.ts";
@@ -7,13 +7,32 @@ import type { HttpContext } from "./http-context.ts";
 import { headerBytesMax, headersTimeoutMs } from "./limits.ts";
 import { problemMediaType, problemOf } from "./problem.ts";
 
-export function clientErrorAnswer(error: Error & { code?: string }, socket: Socket, http: HttpContext): void {
-  // A reset leaves nobody to answer; after the first byte of an answer another one would be read as part of it.
-  if (error.code === "ECONNRESET" || !socket.writable || isAnswering(socket)) {
+/** The request whose answer a connection waits for. */
+export interface CurrentRequest {
+  readonly id: string;
+  /** Its body has not ended and its answer has not begun: what the parser met is in its body. */
+  readonly isInBody: boolean;
+  readonly isProduce: boolean;
+  /** What came of its body before may be appended already. */
+  readonly isStream: boolean;
+}
+
+export function clientErrorAnswer(
+  error: Error & { code?: string },
+  socket: Socket,
+  http: HttpContext,
+  current: CurrentRequest | undefined,
+): void {
+  // A reset leaves nobody to answer; a request that came whole would take this answer for its own, or for a part of its own.
+  if (error.code === "ECONNRESET" || !socket.writable || current?.isInBody === false) {
     socket.destroy();
     return;
   }
-  const problem = problemOf(refusalOf(error), { requestId: http.newRequestId(), random: http.random, produce: false });
+  const problem = problemOf(current === undefined ? refusalOf(error) : badBody(current), {
+    requestId: current?.id ?? http.newRequestId(),
+    random: http.random,
+    produce: current?.isProduce === true,
+  });
   const head = [
     `HTTP/1.1 ${problem.status} Bad Request`,
     `content-type: ${problemMediaType}`,
@@ -26,9 +45,10 @@ export function clientErrorAnswer(error: Error & { code?: string }, socket: Sock
   socket.end(`${head.join("\r\n")}\r\n\r\n${problem.body}`, () => socket.destroySoon());
 }
 
-function isAnswering(socket: Socket): boolean {
-  const response = (socket as Socket & { _httpMessage?: { headersSent: boolean } | null })._httpMessage;
-  return response?.headersSent === true;
+function badBody({ isProduce, isStream }: CurrentRequest): BrokerError {
+  return new BrokerError("INVALID_REQUEST", "the chunks of the body are not legal HTTP/1.1", {
+    fields: isProduce && isStream ? { maybeAppended: true } : {},
+  });
 }
 
 function refusalOf(error: Error & { code?: string }): BrokerError {

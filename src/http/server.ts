@@ -9,7 +9,7 @@ import type { Timer } from "../io/clock.ts";
 import type { Gauge } from "../metrics/instruments.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { ClientGoneError } from "./body.ts";
-import { clientErrorAnswer } from "./client-error.ts";
+import { type CurrentRequest, clientErrorAnswer } from "./client-error.ts";
 import { HttpContext, type HttpOptions } from "./http-context.ts";
 import {
   connectionsCheckMs,
@@ -116,7 +116,7 @@ function newFastify(http: HttpContext): FastifyInstance {
       headersTimeout: headersTimeoutMs,
       connectionsCheckingInterval: connectionsCheckMs,
     },
-    clientErrorHandler: (error, socket) => clientErrorAnswer(error, socket as Socket, http),
+    clientErrorHandler: (error, socket) => clientErrorAnswer(error, socket as Socket, http, currentRequest(socket)),
     frameworkErrors: (_error, request, reply) => {
       request.state = new RequestState(http.clock.monotonicMs(), new OperationMetrics("unmatched", http.metrics));
       standardHeaders(http, request, reply);
@@ -171,6 +171,19 @@ interface RouteConfig {
 
 interface Stateful extends ServerResponse {
   [stateOf]?: { readonly http: HttpContext; readonly request: FastifyRequest; readonly inFlight: Gauge };
+}
+
+function currentRequest(socket: object): CurrentRequest | undefined {
+  const response = (socket as { readonly _httpMessage?: Stateful | null })._httpMessage;
+  const request = response?.[stateOf]?.request;
+  if (response == null || request === undefined) return undefined;
+  const { produce } = request.routeOptions.config as Partial<RouteConfig>;
+  return {
+    id: request.id,
+    isInBody: !request.raw.complete && !response.headersSent,
+    isProduce: produce === true,
+    isStream: request.state.isStream,
+  };
 }
 
 /** The answer has ended or the connection is gone: gives back what the request held, and lets the rest of its body run out. */

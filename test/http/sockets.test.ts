@@ -2,6 +2,7 @@
 // Over loopback, with the broker's time in the test's hands.
 
 import { connect, type Socket } from "node:net";
+import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { clientErrorAnswer } from "../../src/http/client-error.ts";
 import { settled } from "../simulation/simulated-clock.ts";
@@ -134,6 +135,7 @@ describe("slow bodies", () => {
       error,
       socket as unknown as Socket,
       context as unknown as Parameters<typeof clientErrorAnswer>[2],
+      undefined,
     );
     expect(text).toMatch(/^HTTP\/1.1 400 /);
     expect(text).toContain("connection: close");
@@ -164,11 +166,78 @@ describe("what is no legal request", () => {
     expect(await ends()).toBe("t-0:0");
   });
 
+  test("in the middle of a body of records: whether any may be in the log", async () => {
+    const begun = (type: string) => post(`content-type: ${type}\r\ntransfer-encoding: chunked`);
+    const lines = new Connection().send(`${begun("application/x-ndjson")}c\r\n{"value":1}\n\r\n`);
+    await until(async () => {
+      await server.clock.advance(20);
+      return (await ends()) === "t-0:1";
+    });
+    lines.send("zz\r\n");
+    await until(() => lines.closed);
+    expect(lines.body).toMatchObject({ status: 400, code: "INVALID_REQUEST", maybeAppended: true });
+    const whole = new Connection().send(`${begun("application/json")}1\r\n{\r\nzz\r\n`);
+    await until(() => whole.closed);
+    expect(whole.body).toMatchObject({ status: 400, code: "INVALID_REQUEST", maybeAppended: false });
+    expect(await ends()).toBe("t-0:1");
+  });
+
+  test("behind a request that waits for its answer: nothing that could be taken for the answer", async () => {
+    const wait = `GET ${path}?waitMs=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n`;
+    const connection = new Connection().send(wait);
+    await until(async () => (await metric("millrace_requests_in_flight")) === 2);
+    connection.send("nonsense\r\n\r\n");
+    await until(() => connection.closed);
+    expect(connection.received).toBe("");
+  });
+
   test("no Host", async () => {
     const connection = new Connection().send("GET /livez HTTP/1.1\r\n\r\n");
     await until(() => connection.closed);
     expect(connection.status).toBe(400);
   });
+});
+
+describe("gzip bodies", () => {
+  const begun = (type: string, length: number) =>
+    post(`content-type: ${type}\r\ncontent-encoding: gzip\r\ncontent-length: ${length}`);
+
+  test.each([
+    ["application/json", '{"records":[{"value":1}]}', { baseOffset: 0 }],
+    ["application/x-ndjson", '{"value":1}\n', { appended: 1 }],
+  ])("%s", async (type, text, answer) => {
+    const body = gzipSync(text);
+    const connection = new Connection().send(begun(type, body.length)).send(body);
+    await until(() => connection.received !== "");
+    expect(connection.status).toBe(200);
+    expect(connection.body).toMatchObject(answer);
+  });
+
+  test.each(["application/json", "application/x-ndjson"])(
+    "%s that is not gzip, or is cut short, is 400",
+    async (type) => {
+      const text = type.endsWith("/json") ? '{"records":[{"value":1}]}' : '{"value":1}\n';
+      for (const body of [Buffer.from("nope"), gzipSync(text).subarray(0, -10)]) {
+        const connection = new Connection().send(begun(type, body.length)).send(body);
+        await until(() => connection.received !== "");
+        expect(connection.body).toMatchObject({ status: 400, code: "MALFORMED_BODY", maybeAppended: false });
+      }
+    },
+  );
+
+  test.each(["application/json", "application/x-ndjson"])(
+    "%s whose client goes away leaves nothing behind",
+    async (type) => {
+      const connection = new Connection()
+        .send(begun(type, 1000))
+        .send(gzipSync('{"records":[{"value":1}]}').subarray(0, 20));
+      await until(async () => (await metric("millrace_requests_in_flight")) === 2);
+      connection.socket.destroy();
+      await until(async () => (await metric("millrace_requests_in_flight")) === 1);
+      expect(await metric("millrace_request_bytes_in_flight")).toBe(0);
+      expect(await ends()).toBe("t-0:0");
+    },
+  );
 });
 
 describe("answers before the end of a body", () => {
