@@ -11,6 +11,7 @@ import { Deadlines } from "./deadlines.ts";
 import { OpenStreams } from "./open-streams.ts";
 import { StickyPartition } from "./sticky-partition.ts";
 import { TopicMetrics } from "./topic-metrics.ts";
+import { UnwaitedRefusals } from "./unwaited-refusals.ts";
 
 export interface HttpOptions {
   readonly broker: Broker;
@@ -36,6 +37,7 @@ export class HttpContext {
   readonly streams: OpenStreams;
   readonly sticky: StickyPartition;
   readonly topicMetrics: TopicMetrics;
+  readonly unwaitedRefusals: UnwaitedRefusals;
   /** True from the first moment of a shutdown. */
   draining = false;
   #requests = 0;
@@ -55,6 +57,7 @@ export class HttpContext {
     this.streams = new OpenStreams(options.metrics);
     this.sticky = new StickyPartition(options.random);
     this.topicMetrics = new TopicMetrics(options.metrics);
+    this.unwaitedRefusals = new UnwaitedRefusals(options.clock, options.logger, options.metrics);
     this.#requestIdPrefix = Buffer.from(options.random.bytes(9)).toString("base64url");
   }
 

@@ -14,7 +14,6 @@ import {
   encodeShare,
   offsetsJson,
   offsetsOf,
-  type PartitionShare,
   partialFailure,
   shareOut,
   worstFailure,
@@ -80,7 +79,7 @@ async function sendBatch(
   const { acks, timeoutMs } = options;
   const bytes = produced.batch.byteLength;
   const promise = broker.produce({ topic: topic.name, acks, timeoutMs, batches: [produced], encodedHere });
-  if (acks === 0) return answerUnwaited(exchange, topic.name, promise, recordCount, bytes);
+  if (acks === 0) return answerUnwaited(exchange, topic.name, promise, [{ records: recordCount, bytes }]);
   const outcome = (await promise)[0]!;
   if (outcome.kind === "failed") throw outcome.error;
   const { partition, baseOffset, lastOffset, leaderEpoch, duplicate } = outcome;
@@ -113,9 +112,10 @@ export async function produceToTopic(
   const batches = shares.map((share) => encodeShare(records, share, producer, broker.codecs));
   const { acks, timeoutMs } = options;
   const promise = broker.produce({ topic: topic.name, acks, timeoutMs, batches, encodedHere: true });
-  if (acks === 0) return answerUnwaited(exchange, topic.name, promise, records.length, sizeOf(batches));
+  const sent = shares.map(({ indexes }, at) => ({ records: indexes.length, bytes: batches[at]!.batch.byteLength }));
+  if (acks === 0) return answerUnwaited(exchange, topic.name, promise, sent);
   const outcomes = await promise;
-  countAppended(exchange, topic.name, shares, batches, outcomes);
+  countAppended(exchange, topic.name, sent, outcomes);
   const offsets = offsetsOf(records.length, shares, outcomes);
   const worst = worstFailure(outcomes);
   if (worst !== undefined) throw outcomes.length === 1 ? worst : partialFailure(worst, outcomes, offsets);
@@ -123,21 +123,31 @@ export async function produceToTopic(
   else exchange.answer(200, { offsets });
 }
 
-/** acks 0: nobody waits for what becomes of it, and nobody is told. */
+/** What one batch of a request brings. */
+interface Sent {
+  readonly records: number;
+  readonly bytes: number;
+}
+
+/** acks 0: nobody waits for what becomes of it; the operator learns of what is refused. */
 function answerUnwaited(
   exchange: Exchange,
   topic: string,
   produced: Promise<readonly ProduceOutcome[]>,
-  recordCount: number,
-  bytes: number,
+  sent: readonly Sent[],
 ): void {
+  const { unwaitedRefusals } = exchange.http;
   void produced.then(
     (outcomes) => {
-      if (outcomes.every((outcome) => outcome.kind === "appended" && !outcome.duplicate)) {
-        count(exchange, topic, recordCount, bytes);
+      countAppended(exchange, topic, sent, outcomes);
+      for (const [at, outcome] of outcomes.entries()) {
+        if (outcome.kind === "failed") unwaitedRefusals.refused(topic, sent[at]!.records, outcome.error);
       }
     },
-    () => undefined,
+    (error: unknown) => {
+      const records = sent.reduce((sum, one) => sum + one.records, 0);
+      unwaitedRefusals.refused(topic, records, error);
+    },
   );
   exchange.answer(202, {});
 }
@@ -145,14 +155,13 @@ function answerUnwaited(
 function countAppended(
   exchange: Exchange,
   topic: string,
-  shares: readonly PartitionShare[],
-  batches: readonly ProducedBatch[],
+  sent: readonly Sent[],
   outcomes: readonly ProduceOutcome[],
 ): void {
   for (let at = 0; at < outcomes.length; at++) {
     const outcome = outcomes[at]!;
     if (outcome.kind !== "appended" || outcome.duplicate) continue;
-    count(exchange, topic, shares[at]!.indexes.length, batches[at]!.batch.byteLength);
+    count(exchange, topic, sent[at]!.records, sent[at]!.bytes);
   }
 }
 
@@ -160,8 +169,4 @@ function count(exchange: Exchange, topic: string, recordCount: number, bytes: nu
   const counters = exchange.http.topicMetrics.of(topic);
   counters.recordsProduced.inc(recordCount);
   counters.bytesIn.inc(bytes);
-}
-
-function sizeOf(batches: readonly ProducedBatch[]): number {
-  return batches.reduce((sum, { batch }) => sum + batch.byteLength, 0);
 }

@@ -61,6 +61,11 @@ const table = {
     labels: [],
     help: "Batches refused for a sequence gap or an old producer epoch.",
   },
+  millrace_unwaited_records_refused_total: {
+    type: "counter",
+    labels: ["code"],
+    help: "Records sent with acks 0 that were refused after their 202, by error code.",
+  },
   millrace_log_append_seconds: {
     type: "histogram",
     labels: [],

@@ -78,6 +78,21 @@ describe("JSON to a partition", () => {
     expect(await server.valuesOf(topic)).toEqual([1, 2]);
   });
 
+  test("acks 0: what is refused after the 202 is counted, and logged once a minute", async () => {
+    const topic = await newTopic(2);
+    const late = { value: 1, timestamp: 2 ** 52 };
+    const refused = { records: [late, { ...late, partition: 1 }], acks: 0 };
+    for (let time = 0; time < 3; time++) expect((await toTopic(topic, refused)).statusCode).toBe(202);
+    const metrics = async () => (await server.get("/metrics")).body;
+    expect(await metrics()).toContain('millrace_unwaited_records_refused_total{code="INVALID_TIMESTAMP"} 6\n');
+    const told = () => server.warnings.filter((fields) => "code" in fields && fields.code === "INVALID_TIMESTAMP");
+    expect(told()).toEqual([expect.objectContaining({ topic, records: 2 })]);
+    await server.clock.advance(60_000);
+    await toPartition(topic, { records: [late], acks: 0 });
+    expect(told()).toEqual([expect.anything(), expect.objectContaining({ topic, records: 5 })]);
+    expect(await server.valuesOf(topic)).toEqual([]);
+  });
+
   test("acks 1 and all", async () => {
     const topic = await newTopic();
     for (const acks of [1, "all"])

@@ -33,23 +33,36 @@ export class TestServer {
   readonly disk: SimulatedDisk;
   /** What was logged as an error: a test that expects none can look. */
   readonly errors: object[];
+  /** The same of warnings. */
+  readonly warnings: object[];
   #document: OpenapiDocument | undefined;
   readonly #ajv = new Ajv2020({ strict: false, validateFormats: false });
   readonly #validators = new Map<string, ValidateFunction>();
 
-  private constructor(broker: Broker, http: HttpServer, clock: SimulatedClock, disk: SimulatedDisk, errors: object[]) {
+  private constructor(
+    broker: Broker,
+    http: HttpServer,
+    clock: SimulatedClock,
+    disk: SimulatedDisk,
+    logged: { readonly errors: object[]; readonly warnings: object[] },
+  ) {
     this.broker = broker;
     this.http = http;
     this.clock = clock;
     this.disk = disk;
-    this.errors = errors;
+    this.errors = logged.errors;
+    this.warnings = logged.warnings;
   }
 
   static async start(changed: Partial<Settings> = {}): Promise<TestServer> {
     const clock = new SimulatedClock();
     const disk = new SimulatedDisk();
-    const errors: object[] = [];
-    const logger: Logger = { info() {}, warn() {}, error: (fields) => void errors.push(fields) };
+    const logged = { errors: [] as object[], warnings: [] as object[] };
+    const logger: Logger = {
+      info() {},
+      warn: (fields) => void logged.warnings.push(fields),
+      error: (fields) => void logged.errors.push(fields),
+    };
     const settings = { ...defaultSettings, ...changed };
     const broker = await createBroker({
       dataDir: "/data",
@@ -70,7 +83,7 @@ export class TestServer {
       version: "0.0.0",
     });
     await http.app.ready();
-    return new TestServer(broker, http, clock, disk, errors);
+    return new TestServer(broker, http, clock, disk, logged);
   }
 
   async stop(): Promise<void> {
