@@ -29,7 +29,8 @@ export function jsonBody(records: number, valueBytes: number): Uint8Array {
 }
 
 export function msgpackBody(records: number, valueBytes: number): Uint8Array {
-  return new Packr({ useRecords: false }).pack({ records: orders(records, valueBytes) });
+  const packed = orders(records, valueBytes).map(({ key, value }) => ({ key, value: JSON.stringify(value) }));
+  return new Packr({ useRecords: false }).pack({ records: packed });
 }
 
 export function batchBody(records: number, valueBytes: number): Uint8Array {
