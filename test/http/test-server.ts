@@ -7,7 +7,7 @@ import { Unpackr } from "msgpackr";
 import { type Broker, createBroker } from "../../src/broker/broker.ts";
 import { defaultSettings, type Settings } from "../../src/config.ts";
 import { createHttpServer, type HttpServer } from "../../src/http/server.ts";
-import type { Logger } from "../../src/io/logger.ts";
+import { type Logger, silentLogger } from "../../src/io/logger.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { SimulatedClock } from "../simulation/simulated-clock.ts";
 import { SimulatedDisk } from "../simulation/simulated-disk.ts";
@@ -54,14 +54,23 @@ export class TestServer {
     this.warnings = logged.warnings;
   }
 
-  static async start(changed: Partial<Settings> = {}): Promise<TestServer> {
+  /** `disk`: what an earlier broker left. `log`: hears everything beside the test. */
+  static async start(
+    changed: Partial<Settings> = {},
+    { disk = new SimulatedDisk(), log = silentLogger }: { disk?: SimulatedDisk; log?: Logger } = {},
+  ): Promise<TestServer> {
     const clock = new SimulatedClock();
-    const disk = new SimulatedDisk();
     const logged = { errors: [] as object[], warnings: [] as object[] };
     const logger: Logger = {
-      info() {},
-      warn: (fields) => void logged.warnings.push(fields),
-      error: (fields) => void logged.errors.push(fields),
+      info: (fields, message) => log.info(fields, message),
+      warn: (fields, message) => {
+        logged.warnings.push(fields);
+        log.warn(fields, message);
+      },
+      error: (fields, message) => {
+        logged.errors.push(fields);
+        log.error(fields, message);
+      },
     };
     const settings = { ...defaultSettings, ...changed };
     const broker = await createBroker({
