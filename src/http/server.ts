@@ -5,11 +5,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { AssertionError, assert } from "../assert.ts";
-import type { Timer } from "../io/clock.ts";
 import type { Gauge } from "../metrics/instruments.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { ClientGoneError } from "./body.ts";
 import { type CurrentRequest, clientErrorAnswer } from "./client-error.ts";
+import { Connections } from "./connections.ts";
 import { HttpContext, type HttpOptions } from "./http-context.ts";
 import {
   connectionsCheckMs,
@@ -41,8 +41,6 @@ export interface HttpServer {
   stop(graceMs: number): Promise<void>;
 }
 
-/** How often a broker that stops looks for connections that have become idle. */
-const idleLookMs = 20;
 const preconditions = ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"] as const;
 const visibleAscii = /^[\x21-\x7e]{1,128}$/;
 const stateOf = Symbol("the request's state");
@@ -83,12 +81,13 @@ export function createHttpServer(options: HttpOptions): HttpServer {
 
   app.addHook("preClose", () => http.streams.drain());
 
+  const connections = new Connections(app.server);
   app.server.maxHeadersCount = 0; // all are counted by judgeRequest; Node would drop the rest in silence
   app.server.on("checkContinue", (request: IncomingMessage, response: ServerResponse) => {
     awaitContinue.add(request);
     app.server.emit("request", request, response);
   });
-  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, graceMs) };
+  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, connections, graceMs) };
 }
 
 function newFastify(http: HttpContext): FastifyInstance {
@@ -323,7 +322,7 @@ function addressOf(http: HttpContext): ListenAddress {
   return address;
 }
 
-async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): Promise<void> {
+async function stop(http: HttpContext, app: FastifyInstance, connections: Connections, graceMs: number): Promise<void> {
   http.draining = true;
   const streamsEnded = http.streams.drain();
   http.broker.drain();
@@ -331,24 +330,13 @@ async function stop(http: HttpContext, app: FastifyInstance, graceMs: number): P
     http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
     app.server.closeAllConnections();
   });
-  const sweep = closeIdleConnections(http, app);
+  connections.closeIdle(http.clock);
   try {
     await app.close();
     await streamsEnded;
   } finally {
     cut.cancel();
-    sweep.cancel();
+    connections.stopLooking();
     http.deadlines.stop();
   }
-}
-
-/** A connection whose answer had begun when the stop came was not told to close: it is closed once it is idle. */
-function closeIdleConnections(http: HttpContext, app: FastifyInstance): Timer {
-  let timer: Timer;
-  const look = () => {
-    app.server.closeIdleConnections();
-    timer = http.clock.setTimer(idleLookMs, look);
-  };
-  timer = http.clock.setTimer(idleLookMs, look);
-  return { cancel: () => timer.cancel() };
 }

@@ -382,3 +382,62 @@ describe("connections", () => {
     );
   });
 });
+
+describe("a shutdown cuts what hangs, after its grace", () => {
+  const value = "x".repeat(900_000);
+  const get = (accept: string) => `GET ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: ${accept}\r\n\r\n`;
+
+  test.each([
+    ["a stream that is not read", get("application/x-ndjson")],
+    ["events that are not read", get("text/event-stream")],
+    ["a page that is not read", get("application/json").replace(path, `${path}?maxBytes=16000000`)],
+    ["a body that does not come", `${post("content-type: application/json\r\ncontent-length: 100")}{`],
+  ])("%s", async (_what, request) => {
+    for (let n = 0; n < 20; n++) await server.post(path, { records: [{ value }] });
+    const connection = new Connection();
+    connection.socket.pause();
+    connection.send(request);
+    await until(async () => (await metric("millrace_requests_in_flight")) === 2);
+    for (let turn = 0; turn < 50; turn++) await settled(); // what fits the socket is written
+    let stopped = false;
+    const stop = server.http.stop(5_000).then(() => {
+      stopped = true;
+    });
+    await server.clock.advance(4_900);
+    for (let turn = 0; turn < 50; turn++) await settled();
+    expect(stopped).toBe(false);
+    await server.clock.advance(200);
+    await stop;
+    expect(server.warnings).toContainEqual({ graceMs: 5_000 });
+    await server.broker.close(); // in order, though somebody was cut off
+  });
+
+  test("a page that is read late comes whole", async () => {
+    for (let n = 0; n < 15; n++) await server.post(path, { records: [{ value }] });
+    const connection = new Connection();
+    connection.socket.pause();
+    connection.send(get("application/json").replace(path, `${path}?maxBytes=16000000`));
+    await until(async () => (await metric("millrace_requests_in_flight")) === 2);
+    for (let turn = 0; turn < 50; turn++) await settled();
+    const stop = server.http.stop(5_000);
+    await server.clock.advance(100);
+    connection.socket.resume();
+    await until(async () => {
+      await server.clock.advance(20);
+      return connection.closed;
+    });
+    await stop;
+    expect(connection.body["records"]).toHaveLength(15);
+    expect(server.warnings).toEqual([]);
+  });
+
+  test("nothing hangs: at once, and nothing is said", async () => {
+    const connection = new Connection().send(get("text/event-stream"));
+    await until(() => connection.received.includes("data: "));
+    const stop = server.http.stop(5_000);
+    await until(() => connection.closed);
+    await server.clock.advance(100);
+    await stop;
+    expect(server.warnings).toEqual([]);
+  });
+});
