@@ -1,7 +1,7 @@
 // The command line: finds out what is asked for and loads only that. `--help` touches no disk.
 
 import { createRequire } from "node:module";
-import { Command } from "commander";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { environmentName, flagName, type Setting, type SettingName, settingNames, settingsTable } from "./config.ts";
 import type { LoadedConfig } from "./load-config.ts";
 
@@ -18,9 +18,17 @@ const expectedErrors = new Set([
   "MetadataCorruptError",
 ]);
 const socketErrors = new Set(["EADDRINUSE", "EACCES", "EADDRNOTAVAIL", "ENOTFOUND"]);
-const hints: ReadonlyMap<string, string> = new Map([
-  ["DiskError", "; see that the data folder is there and may be written to"],
-]);
+/** What to do about an error of the system, by the kind of thing that met it and its code. */
+const hints: Readonly<Record<string, string>> = {
+  "DiskError EACCES": "this user may not do that there; give a --data-dir that may be written to",
+  "DiskError EROFS": "the filesystem is read-only; give a --data-dir that may be written to",
+  "DiskError ENOENT": "a folder on the way is not there",
+  "DiskError ENOTDIR": "there is a file where a folder is meant",
+  "DiskError ENOSPC": "the disk is full",
+  "listen EADDRINUSE": "is a broker running already? --listen host:port takes another",
+  "listen EACCES": "this user may not take that port; --listen host:port takes another",
+  "listen EADDRNOTAVAIL": "this machine does not have that address; --listen host:port takes another",
+};
 /** As sysexits.h has it: wrong usage. */
 const usageExitCode = 64;
 
@@ -33,6 +41,8 @@ try {
 
 function commandLine(): Command {
   const program = new Command("millrace")
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "millrace: ")) })
     .description("A durable message log broker that speaks HTTP.")
     .version(version);
   withSettings(program.command("serve"))
@@ -58,7 +68,7 @@ function addLogCommand(log: Command): void {
     .description("Cut a damaged partition at its first bad byte; without --yes only say what is wrong.")
     .requiredOption("--data-dir <folder>", "the broker's data folder")
     .requiredOption("--topic <name>", "the topic")
-    .requiredOption("--partition <number>", "the partition", Number)
+    .requiredOption("--partition <number>", "the partition", wholeNumber)
     .option("--yes", "do it")
     .action(async (options: { dataDir: string; topic: string; partition: number; yes?: boolean }) => {
       const [{ truncateLog }, { NodeDisk }, { NodeClock }, { nodeCodecs }, { silentLogger }] = await Promise.all([
@@ -72,6 +82,11 @@ function addLogCommand(log: Command): void {
       const io = { disk: new NodeDisk(), clock: new NodeClock(), codecs: nodeCodecs, logger: silentLogger };
       process.stdout.write(`${await truncateLog({ dataDir, topic, partition, confirmed: yes }, io)}\n`);
     });
+}
+
+function wholeNumber(text: string): number {
+  if (/^(?:0|[1-9][0-9]{0,9})$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
 }
 
 /** The settings as options, for --help; what is given is read by load-config, which knows the near names of wrong ones. */
@@ -113,9 +128,12 @@ function argumentsAfter(of: Command): readonly string[] {
 }
 
 function fail(error: unknown): void {
-  const { name, code, message, stack } = error as Error & { readonly code?: string };
-  const isSocketError = code !== undefined && socketErrors.has(code);
-  const text = expectedErrors.has(name) || isSocketError ? message + (hints.get(name) ?? "") : (stack ?? String(error));
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : usageExitCode); // it has said why
+  const { name, code = "", message, stack } = error as Error & { readonly code?: string };
+  const isSocketError = socketErrors.has(code);
+  const hint = hints[`${name === "DiskError" ? name : "listen"} ${code}`];
+  const isExpected = expectedErrors.has(name) || isSocketError;
+  const text = isExpected ? message + (hint === undefined ? "" : `; ${hint}`) : (stack ?? String(error));
   for (const line of text.split("\n")) process.stderr.write(`millrace: ${line}\n`);
   process.exit(name === "ConfigError" ? usageExitCode : 1);
 }
