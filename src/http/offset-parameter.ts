@@ -5,10 +5,7 @@ import { invalidParameter, type Query } from "./query.ts";
 
 export function offsetParameter(query: Query, name: string, otherwise: OffsetExpression): OffsetExpression {
   const text = query.get(name);
-  return text === undefined ? otherwise : offsetExpression(name, text);
-}
-
-export function offsetExpression(name: string, text: string): OffsetExpression {
+  if (text === undefined) return otherwise;
   const expression = parseOffsetExpression(text);
   if (expression.kind === "invalid") throw invalidParameter(name, expression.reason);
   return expression;

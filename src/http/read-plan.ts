@@ -2,11 +2,11 @@
 
 import type { Broker, TopicInfo } from "../broker/broker.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
-import { isOfTopic, type OffsetExpression } from "../protocol/offset-expression.ts";
+import { isOfTopic, type OffsetExpression, parseOffsetExpression } from "../protocol/offset-expression.ts";
 import { type PartFormat, partFormats } from "./formats/produce-options.ts";
 import { pageBytesDefault, pageRecordsDefault } from "./limits.ts";
 import { mediaTypes } from "./media-type.ts";
-import { offsetExpression, offsetParameter } from "./offset-parameter.ts";
+import { offsetParameter } from "./offset-parameter.ts";
 import { booleanParameter, choiceParameter, invalidParameter, type Query, wholeNumberParameter } from "./query.ts";
 import type { Exchange } from "./route.ts";
 
@@ -81,7 +81,9 @@ export const pageLimits = ({ maxRecords, maxBytes }: ReadPlan): { maxRecords: nu
 function startOf({ query, request, mediaType }: Exchange): OffsetExpression {
   const lastEventId = request.headers["last-event-id"];
   if (mediaType === mediaTypes.eventStream && typeof lastEventId === "string" && lastEventId !== "") {
-    return offsetExpression("offset (here from Last-Event-ID)", lastEventId);
+    const expression = parseOffsetExpression(lastEventId);
+    if (expression.kind !== "invalid") return expression;
+    throw new BrokerError("INVALID_REQUEST", `the header Last-Event-ID ${expression.reason}`);
   }
   return offsetParameter(query, "offset", { kind: "earliest" });
 }

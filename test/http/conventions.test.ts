@@ -366,7 +366,12 @@ describe("operation", () => {
       maxPartitionsPerRead: 256,
       idempotencyWindowMs: 600_000,
     });
-    expect(limits.maxRecordBytes).toBeGreaterThan(0);
+    // What a topic's max.message.bytes may be.
+    const config = (value: number) => ({ config: { "max.message.bytes": value } });
+    const made = await server.post("/v1/topics", { name: "largest", ...config(limits.maxRecordBytes) });
+    expect(made.statusCode).toBe(201);
+    const beyond = await server.post("/v1/topics", { name: "larger", ...config(limits.maxRecordBytes + 1) });
+    expect(beyond.json()).toMatchObject({ status: 400, code: "INVALID_CONFIG" });
   });
 
   test("livez, readyz, and why", async () => {

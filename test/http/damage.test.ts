@@ -26,3 +26,18 @@ test("a damaged batch is a problem with its offsets; what lies before and behind
   await server.produceNumbers("t", 3); // one decayed record is no reason to refuse new ones
   expect(server.errors).not.toEqual([]);
 });
+
+test("one partition offline: a read over it is refused and names it, a read of the others is not", async () => {
+  server = await TestServer.start();
+  await server.createTopic("t", 2);
+  await server.produceNumbers("t", 7);
+  await server.post("/v1/topics/t/partitions/1/records", { records: [{ value: 8 }] });
+  server.disk.failWhen((operation) => operation.kind === "sync" && operation.path.includes("/t-1/"), { code: "EIO" });
+  await server.post("/v1/topics/t/partitions/1/records", { records: [{ value: 1 }] });
+  for (const accept of ["application/json", "application/x-ndjson"]) {
+    const whole = await server.get("/v1/topics/t/records", { accept });
+    expect(whole.json()).toMatchObject({ status: 503, code: "KAFKA_STORAGE_ERROR" });
+    expect(whole.json().detail).toContain("t-1 is offline");
+    expect((await server.get("/v1/topics/t/records?partitions=0", { accept })).body).toContain('"value":7');
+  }
+});

@@ -169,6 +169,12 @@ describe("server-sent events", () => {
     expect((await reader.event())?.data?.reset).toBeUndefined();
   });
 
+  test("a Last-Event-ID that is none is refused by its name", async () => {
+    const refused = await server.get(records, { accept: "text/event-stream", "last-event-id": "x" });
+    expect(refused.json()).toMatchObject({ status: 400, code: "INVALID_REQUEST" });
+    expect(refused.json().detail).toContain("Last-Event-ID");
+  });
+
   test("what means nothing for a stream is refused", async () => {
     for (const query of ["waitMs=5", "minBytes=5", "follow=true"]) {
       expect((await server.get(`${records}?${query}`, { accept: "text/event-stream" })).statusCode).toBe(400);

@@ -141,6 +141,31 @@ describe("create", () => {
   });
 });
 
+test.each(["%2e%2e%2fetc", "a%2fb", "a%00b", "%c3%a4", "a%20b", "x".repeat(250), "x".repeat(15_000)])(
+  "no topic can have the name %s: in a path it is 404, whatever is asked",
+  async (name) => {
+    const before = await server.logEnds();
+    const topic = `/v1/topics/${name}`;
+    const body = JSON.stringify({ records: [{ value: 1 }] });
+    const asked = [
+      { method: "GET", url: topic },
+      { method: "DELETE", url: topic },
+      { method: "PATCH", url: topic, headers: json, payload: "{}" },
+      { method: "GET", url: `${topic}/offsets` },
+      { method: "GET", url: `${topic}/records` },
+      { method: "GET", url: `${topic}/partitions/0/records` },
+      { method: "GET", url: `${topic}/partitions/0/producers` },
+      { method: "DELETE", url: `${topic}/partitions/0/records?before=0` },
+      { method: "POST", url: `${topic}/records`, headers: json, payload: body },
+      { method: "POST", url: `${topic}/partitions/0/records`, headers: json, payload: body },
+    ] as const;
+    for (const options of asked) {
+      expect((await server.ask(options)).json()).toMatchObject({ status: 404, code: "UNKNOWN_TOPIC_OR_PARTITION" });
+    }
+    expect(await server.logEnds()).toBe(before);
+  },
+);
+
 describe("alter", () => {
   const patch = (name: string, body: object) =>
     server.ask({ method: "PATCH", url: `/v1/topics/${name}`, headers: json, payload: JSON.stringify(body) });

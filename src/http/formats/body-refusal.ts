@@ -28,8 +28,8 @@ export function unknownFields(
 ): BrokerError {
   const first = names[0] ?? "";
   const nearest = nearestName(first, known);
-  const hint =
-    hints.get(first) ?? (nearest === undefined ? `known are ${known.join(", ")}` : `did you mean ${nearest}?`);
+  const others = known.length === 0 ? "there are none here" : `known are ${known.join(", ")}`;
+  const hint = hints.get(first) ?? (nearest === undefined ? others : `did you mean ${nearest}?`);
   const where = parent === "" ? "" : ` in ${parent}`;
   return new BrokerError("INVALID_REQUEST", `unknown field ${JSON.stringify(first)}${where}: ${hint}`, {
     fields: { unknown: names.slice(0, unknownNamesMax), path: joinPath(parent, first), hint },

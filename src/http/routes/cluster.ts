@@ -39,7 +39,7 @@ export function clusterRoutes({ broker, settings, version }: HttpContext): reado
     maxLineBytes: settings.maxLineBytes,
     maxPageBytes: settings.maxPageBytes,
     maxPartitionsPerRead: settings.maxPartitionsPerRead,
-    maxRecordBytes: settings.appendGroupBytesMax,
+    maxRecordBytes: settings.appendGroupBytesMax, // as far as max.message.bytes goes; a topic may have less
     maxRequestHeaders: requestHeadersMax,
     maxWaitMs: settings.maxWaitMs,
     idempotencyKeysMax: settings.idempotencyKeysMax,

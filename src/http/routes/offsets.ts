@@ -42,7 +42,7 @@ export function offsetRoutes({ broker }: HttpContext): readonly Route[] {
           content: { [mediaTypes.json]: offsetsSchema, [mediaTypes.msgpack]: offsetsSchema },
         },
       },
-      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION", "OFFSET_OUT_OF_RANGE"],
+      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "OFFSET_OUT_OF_RANGE"],
       handle: async (exchange) => {
         const at = offsetParameter(exchange.query, "at", { kind: "latest" });
         const topic = await broker.topic(exchange.parameter("topic"), "read");
@@ -70,7 +70,7 @@ export function offsetRoutes({ broker }: HttpContext): readonly Route[] {
           content: { [mediaTypes.json]: deletedSchema, [mediaTypes.msgpack]: deletedSchema },
         },
       },
-      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION", "OFFSET_OUT_OF_RANGE", "KAFKA_STORAGE_ERROR"],
+      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "OFFSET_OUT_OF_RANGE", "KAFKA_STORAGE_ERROR"],
       handle: async (exchange) => {
         const before = beforeParameter(exchange);
         const deleted = await broker.deleteRecords(exchange.parameter("topic"), exchange.partition(), before);

@@ -64,7 +64,7 @@ export function producerRoutes({ broker }: HttpContext): readonly Route[] {
           content: { [mediaTypes.json]: producersSchema, [mediaTypes.msgpack]: producersSchema },
         },
       },
-      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION"],
+      problems: ["UNKNOWN_TOPIC_OR_PARTITION"],
       handle: async (exchange) => {
         const producerId = wholeNumberParameter(exchange.query, "producerId", { min: 0, max: Number.MAX_SAFE_INTEGER });
         const topic = exchange.parameter("topic");

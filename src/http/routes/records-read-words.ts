@@ -81,7 +81,6 @@ const placeHeaders = ["next-offset", "high-watermark", "log-start-offset"];
 const nothingLeft: Answer = { description: "Server-sent events: nothing is left before until." };
 const problems = [
   "UNKNOWN_TOPIC_OR_PARTITION",
-  "INVALID_TOPIC_EXCEPTION",
   "OFFSET_OUT_OF_RANGE",
   "KAFKA_STORAGE_ERROR",
   "NOT_LEADER_OR_FOLLOWER",

@@ -122,7 +122,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       summary: "Describe a topic",
       offers: objectOffers,
       answers: { 200: topicAnswer("The topic.") },
-      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION"],
+      problems: ["UNKNOWN_TOPIC_OR_PARTITION"],
       handle: async (exchange) => exchange.answer(200, await broker.describeTopic(exchange.parameter("topic"))),
     },
     {
@@ -135,7 +135,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       bodyRequired: true,
       offers: objectOffers,
       answers: { 200: topicAnswer("The topic as it is now.") },
-      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION", "INVALID_CONFIG", "INVALID_PARTITIONS"],
+      problems: ["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_CONFIG", "INVALID_PARTITIONS"],
       handle: async (exchange) => {
         const body = await exchange.readObject(alterSchema, true);
         exchange.answer(200, await broker.alterTopic(exchange.parameter("topic"), body));
