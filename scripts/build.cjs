@@ -3,7 +3,7 @@
 
 const { spawnSync } = require("node:child_process");
 const { createHash } = require("node:crypto");
-const { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require("node:fs");
+const { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require("node:fs");
 const { join } = require("node:path");
 
 const root = join(__dirname, "..");
@@ -49,6 +49,7 @@ function build(stamp) {
   try {
     const { status } = spawnSync(process.execPath, [tsc, ...options], { cwd: root, stdio: ["ignore", 2, 2] });
     if (status !== 0) return false;
+    chmodSync(join(next, "bin", "millrace.cjs"), 0o755); // npx runs it as it is
     writeFileSync(join(next, stampFile), stamp);
     if (existsSync(dist)) renameSync(dist, old);
     renameSync(next, dist);

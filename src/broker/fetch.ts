@@ -82,6 +82,8 @@ async function readOne(
   let partition: Partition | undefined;
   try {
     partition = parts.partitions.get(topic, number);
+    // Also where there is nothing to read: a reader that has caught up must not wait on a partition that takes nothing.
+    if (partition.log.offline !== undefined) throw offlineError(topic, number, partition.log.offline);
     // Taken before the read: what is read below this bound stays true whatever is appended meanwhile.
     const { highWatermark } = partition;
     const wanted = offset < highWatermark && (bytesMax > 0 || isFirst);
@@ -94,6 +96,13 @@ async function readOne(
     if (!(error instanceof BrokerError)) throw error;
     return { ...result(topic, number, partition, partition?.highWatermark ?? -1, nothing, offset), error };
   }
+}
+
+function offlineError(topic: string, partition: number, reason: string): BrokerError {
+  return new BrokerError(
+    "KAFKA_STORAGE_ERROR",
+    `${topic}-${partition} is offline until the broker restarts: ${reason}`,
+  );
 }
 
 function result(

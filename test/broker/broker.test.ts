@@ -308,6 +308,20 @@ describe("fetch", () => {
     expect(await fetchFrom(broker, 0, { waitMs: 60_000 })).toHaveLength(1);
   });
 
+  test("a wait on a partition that goes offline ends, and so does one that begins then", async () => {
+    const machine = new Machine();
+    const broker = await machine.start();
+    await broker.createTopic({ name: "t" });
+    const waiting = fetchFrom(broker, 0, { waitMs: 60_000 });
+    machine.disk.failWhen(({ kind, path }) => kind === "sync" && path.endsWith(".log") && path.includes("/t-0/"), {
+      code: "EIO",
+    });
+    expect(await append(broker, 0, batch(["a"]))).toMatchObject({ kind: "failed", error: { maybeAppended: true } });
+    const later = fetchFrom(broker, 0, { waitMs: 60_000 });
+    for (const [fetched] of await Promise.all([waiting, later]))
+      expect(fetched!.error?.code).toBe("KAFKA_STORAGE_ERROR");
+  });
+
   test("minBytes waits for more, and never when what is left does not fit", async () => {
     const machine = new Machine();
     const broker = await machine.start();
