@@ -25,28 +25,32 @@ export class RecordWriter {
   }
 
   int8(value: number): void {
-    this.#view.setInt8(this.#reserve(1), value);
+    const position = this.#reserve(1);
+    this.#view.setInt8(position, value);
   }
 
   int16(value: number): void {
-    this.#view.setInt16(this.#reserve(2), value);
+    const position = this.#reserve(2);
+    this.#view.setInt16(position, value);
   }
 
   int32(value: number): void {
-    this.#view.setInt32(this.#reserve(4), value);
+    const position = this.#reserve(4);
+    this.#view.setInt32(position, value);
   }
 
   int64(value: number): void {
-    this.#view.setBigInt64(this.#reserve(8), BigInt(value));
+    const position = this.#reserve(8);
+    this.#view.setBigInt64(position, BigInt(value));
   }
 
   uvarint(value: number): void {
     let rest = value;
     while (rest > 0x7f) {
-      this.#view.setUint8(this.#reserve(1), (rest % 128) | 0x80);
+      this.#uint8((rest % 128) | 0x80);
       rest = Math.floor(rest / 128);
     }
-    this.#view.setUint8(this.#reserve(1), rest);
+    this.#uint8(rest);
   }
 
   uuid(topicId: string): void {
@@ -92,6 +96,12 @@ export class RecordWriter {
     }
   }
 
+  #uint8(value: number): void {
+    const position = this.#reserve(1);
+    this.#bytes[position] = value;
+  }
+
+  /** Before anything touches #bytes or #view: they may be other ones afterwards. */
   #reserve(count: number): number {
     const position = this.#length;
     this.#length += count;
