@@ -120,8 +120,10 @@ export interface GroupSettings {
   readonly rebalanceTimeoutMs: number;
   readonly heartbeatIntervalMs: number;
   readonly offsetsRetentionMs: number;
-  /** The longest a new target is put off; small groups never wait, larger ones a millisecond a member. */
-  readonly assignmentIntervalMsMax: number;
+  /** Between two targets of a group lies a pause for each member, since each costs work for each; small groups need none. */
+  readonly assignmentPauseMsPerMember: number;
+  readonly assignmentPauseMsMax: number;
+  readonly membersWithoutPauseMax: number;
   readonly defaultAssignor: AssignorName;
 }
 
@@ -131,7 +133,9 @@ export const defaultGroupSettings: GroupSettings = {
   rebalanceTimeoutMs: 300_000,
   heartbeatIntervalMs: 5000,
   offsetsRetentionMs: 7 * 86_400_000,
-  assignmentIntervalMsMax: 1000,
+  assignmentPauseMsPerMember: 1,
+  assignmentPauseMsMax: 1000,
+  membersWithoutPauseMax: 32,
   defaultAssignor: "uniform",
 };
 

@@ -12,9 +12,6 @@ import type { GroupSettings, Now, TopicLookup } from "./group-requests.ts";
 import { isAway } from "./member.ts";
 import { type ReconciliationInput, reconcile } from "./reconciliation.ts";
 
-/** Groups up to this size get each new target at once. */
-const smallGroupMembers = 32;
-
 export interface TurnContext {
   readonly topics: TopicLookup;
   readonly settings: GroupSettings;
@@ -71,17 +68,24 @@ export class GroupTurn {
   }
 
   computeTargetIfDue(group: Group): void {
-    group.targetDueMs = Number.POSITIVE_INFINITY;
-    if (group.memberCount === 0 || group.epoch === group.assignmentEpoch) return;
-    const { assignmentIntervalMsMax } = this.context.settings;
-    const pauseMs = group.memberCount <= smallGroupMembers ? 0 : Math.min(group.memberCount, assignmentIntervalMsMax);
-    const dueMs = (group.lastTargetMs ?? Number.NEGATIVE_INFINITY) + pauseMs;
-    if (this.now.monotonicMs >= dueMs) {
+    if (group.memberCount === 0 || group.epoch === group.assignmentEpoch) {
+      group.targetDueMs = Number.POSITIVE_INFINITY;
+      return;
+    }
+    const dueMs = (group.lastTargetMs ?? Number.NEGATIVE_INFINITY) + this.#pauseMs(group.memberCount);
+    if (this.now.monotonicMs >= Math.min(dueMs, group.targetDueMs)) {
+      group.targetDueMs = Number.POSITIVE_INFINITY;
       this.#computeTarget(group);
-    } else {
+    } else if (group.targetDueMs === Number.POSITIVE_INFINITY) {
       group.targetDueMs = dueMs;
       this.context.schedule(dueMs, group.groupId, null);
     }
+  }
+
+  #pauseMs(memberCount: number): number {
+    const { membersWithoutPauseMax, assignmentPauseMsPerMember, assignmentPauseMsMax } = this.context.settings;
+    if (memberCount <= membersWithoutPauseMax) return 0;
+    return Math.min(memberCount * assignmentPauseMsPerMember, assignmentPauseMsMax);
   }
 
   /** Which subscribed topics there are, with how many partitions, in 48 bits; 0 without any. */

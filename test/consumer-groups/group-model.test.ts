@@ -39,7 +39,7 @@ class Client {
 }
 
 class Model {
-  readonly world = new ShardWorld({ sessionTimeoutMs, rebalanceTimeoutMs, offsetsRetentionMs: 1_000_000 });
+  readonly world: ShardWorld;
   readonly clients = [
     ...ids.map((id) => new Client(id, undefined)),
     new Client("a", undefined), // uses the id of another
@@ -52,7 +52,10 @@ class Model {
   readonly #committed = new Map<string, { offset: number; memberEpoch: number }>();
   #nextOffset = 0;
 
-  constructor() {
+  /** `pauses`: targets are put off, as in large groups. */
+  constructor(pauses: boolean) {
+    const pace = pauses ? { membersWithoutPauseMax: 0, assignmentPauseMsPerMember: 900 } : {};
+    this.world = new ShardWorld({ sessionTimeoutMs, rebalanceTimeoutMs, offsetsRetentionMs: 1_000_000, ...pace });
     this.world.setTopic("t", 4);
   }
 
@@ -283,8 +286,8 @@ const steps = fc.array(fc.oneof({ weight: 4, arbitrary: pollStep }, { weight: 1,
 
 test("whatever happens, the rules of groups hold after every step, and every change converges", () => {
   fc.assert(
-    fc.property(steps, (steps) => {
-      const model = new Model();
+    fc.property(steps, fc.boolean(), (steps, pauses) => {
+      const model = new Model(pauses);
       for (const step of steps) {
         step(model);
         model.check();
