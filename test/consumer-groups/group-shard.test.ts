@@ -101,6 +101,35 @@ describe("a group", () => {
     expect(kafkaEpochOf(second.memberEpoch)).toBeGreaterThan(world.shard.group(groupId)!.assignmentEpoch);
     expect(refusal(world, pollOf("m", { memberEpoch: first.memberEpoch }))).toBe("FENCED_MEMBER_EPOCH");
   });
+
+  test("knows a static member that comes back while the target is put off by a larger epoch", () => {
+    const world = worldWith({ t: 2 }, { membersWithoutPauseMax: 0, assignmentPauseMsPerMember: 500 });
+    polled(world, "other", { topics: ["t"] });
+    const first = polled(world, "m", { topics: ["t"], instanceId: "i" });
+    world.handle({ kind: "leave", groupId, memberId: "m", keepAssignment: true });
+    const second = polled(world, "m", { topics: ["t"], instanceId: "i" });
+    expect(second.memberEpoch).toBeGreaterThan(first.memberEpoch);
+  });
+
+  test("refuses a commit from before the partition went to another member and came back", () => {
+    const world = worldWith({ t: 1 });
+    const first = polled(world, "b", { topics: ["t"] });
+    let b = first.memberEpoch;
+    // b stops reading the topic, a reads it for a while, then b again: all under one join of b.
+    b = polled(world, "b", { memberEpoch: b, topics: ["none"] }).memberEpoch;
+    const a = polled(world, "a", { topics: ["t"] }).memberEpoch;
+    b = polled(world, "b", { memberEpoch: b }).memberEpoch;
+    expect(polled(world, "a", { memberEpoch: a }).assignment[0]?.partitions).toEqual([0]);
+    world.handle({ kind: "leave", groupId, memberId: "a" });
+    const back = polled(world, "b", { memberEpoch: b, topics: ["t"] });
+    expect(back.assignment[0]?.partitions).toEqual([0]);
+    const commit = (memberEpoch: number): GroupRequest => {
+      const positions = [{ topic: "t", partition: 0, nextOffset: 9 }];
+      return { kind: "commit", groupId, memberId: "b", memberEpoch, positions };
+    };
+    expect(refusal(world, commit(first.memberEpoch))).toBe("STALE_MEMBER_EPOCH");
+    expect(world.handle(commit(back.memberEpoch)).reply.kind).toBe("done");
+  });
 });
 
 describe("a poll", () => {
@@ -210,9 +239,10 @@ describe("offsets", () => {
     const topicId = world.deleteTopic("t");
     world.setTopic("t", 1);
     expect(world.shard.committed(groupId, "t", 0)).toBeUndefined();
-    world.handle({ kind: "commit", groupId, positions: [{ topic: "t", partition: 0, nextOffset: 2 }] });
+    world.handle({ kind: "commit", groupId, positions });
+    expect(world.shard.committed(groupId, "t", 0)?.offset).toBe(8);
     world.handle({ kind: "topicDeleted", topic: "t", topicId });
-    expect(world.shard.committed(groupId, "t", 0)?.offset).toBe(2);
+    expect(world.shard.committed(groupId, "t", 0)?.offset).toBe(8);
   });
 
   test("can be reset in an empty group, and in a new one if that is meant", () => {
