@@ -3,7 +3,7 @@
 // What Kafka has no field for stands in tagged fields with numbers of our own, which Kafka's readers skip.
 
 import { type Assignment, type HeldPartitions, rising } from "./assignment.ts";
-import { GroupRecordCorruptError, RecordReader, RecordWriter } from "./record-bytes.ts";
+import { GroupRecordCorruptError, int32ArraySize, RecordReader, RecordWriter } from "./record-bytes.ts";
 
 export const memberStates = ["stable", "unrevokedPartitions", "unreleasedPartitions"] as const;
 export type MemberState = (typeof memberStates)[number];
@@ -95,69 +95,74 @@ const offsetCommitVersion = 4;
 const kafkaTags = { topicId: 0, metadataHash: 0, assignmentEpochs: 0 };
 const ownTags = { joins: 10_000, sessionTimeoutMs: 10_001, emptySinceMs: 10_002, memberEpoch: 10_003 };
 const defaultSessionTimeoutMs = 45_000;
+const kindOf = new Map<number, GroupRecord["kind"]>(
+  Object.entries(kinds).map(([name, number]) => [number, name as GroupRecord["kind"]]),
+);
+/** Encoding is synchronous, so one writer serves all. */
+const writer = new RecordWriter();
 
 export function encodeGroupRecord(record: GroupRecord): EncodedGroupRecord {
-  const key = new RecordWriter();
-  key.int16(kinds[record.kind]);
-  key.string(record.groupId);
-  if ("memberId" in record) key.string(record.memberId);
+  writer.clear();
+  writer.int16(kinds[record.kind]);
+  writer.string(record.groupId);
+  if ("memberId" in record) writer.string(record.memberId);
   if ("topic" in record) {
-    key.string(record.topic);
-    key.int32(record.partition);
+    writer.string(record.topic);
+    writer.int32(record.partition);
   }
-  if (record.value === null) return { key: key.taken(), value: null };
-  const value = new RecordWriter();
-  value.int16(record.kind === "offsetCommit" ? offsetCommitVersion : 0);
-  writeValue(value, record);
-  return { key: key.taken(), value: value.taken() };
+  const key = writer.taken();
+  if (record.value === null) return { key, value: null };
+  writer.int16(record.kind === "offsetCommit" ? offsetCommitVersion : 0);
+  writeValue(record);
+  return { key, value: writer.taken() };
 }
 
-function writeValue(writer: RecordWriter, record: GroupRecord): void {
+function writeValue(record: GroupRecord): void {
   if (record.value === null) return;
   switch (record.kind) {
     case "offsetCommit":
-      writeOffsetCommit(writer, record.value);
+      writeOffsetCommit(record.value);
       break;
     case "groupMetadata":
-      writeGroupMetadata(writer, record.value);
+      writeGroupMetadata(record.value);
       break;
     case "memberMetadata":
-      writeMemberMetadata(writer, record.value);
+      writeMemberMetadata(record.value);
       break;
     case "targetAssignmentMetadata":
       writer.int32(record.value.assignmentEpoch);
       writer.taggedFields([]);
       break;
     case "targetAssignmentMember":
-      writeAssignment(writer, record.value);
+      writeAssignment(record.value);
       break;
     case "currentAssignment":
-      writeCurrentAssignment(writer, record.value);
+      writeCurrentAssignment(record.value);
       break;
   }
 }
 
-function writeOffsetCommit(writer: RecordWriter, value: OffsetCommitValue): void {
+function writeOffsetCommit(value: OffsetCommitValue): void {
   writer.int64(value.offset);
   writer.int32(value.leaderEpoch);
   writer.compactString(value.metadata);
   writer.int64(value.commitTimestamp);
   const { topicId, memberEpoch } = value;
   writer.taggedFields([
-    topicId === null ? undefined : { tag: kafkaTags.topicId, write: (inner) => inner.uuid(topicId) },
-    memberEpoch < 0 ? undefined : { tag: ownTags.memberEpoch, write: (inner) => inner.int64(memberEpoch) },
+    topicId === null ? undefined : { tag: kafkaTags.topicId, size: 16, write: () => writer.uuid(topicId) },
+    memberEpoch < 0 ? undefined : { tag: ownTags.memberEpoch, size: 8, write: () => writer.int64(memberEpoch) },
   ]);
 }
 
-function writeGroupMetadata(writer: RecordWriter, { epoch, metadataHash, emptySinceMs }: GroupMetadataValue): void {
+function writeGroupMetadata({ epoch, metadataHash, emptySinceMs }: GroupMetadataValue): void {
   writer.int32(epoch);
   writer.taggedFields([
-    metadataHash === 0 ? undefined : { tag: kafkaTags.metadataHash, write: (inner) => inner.int64(metadataHash) },
-    emptySinceMs === null ? undefined : { tag: ownTags.emptySinceMs, write: (inner) => inner.int64(emptySinceMs) },
+    metadataHash === 0 ? undefined : { tag: kafkaTags.metadataHash, size: 8, write: () => writer.int64(metadataHash) },
+    emptySinceMs === null ? undefined : { tag: ownTags.emptySinceMs, size: 8, write: () => writer.int64(emptySinceMs) },
   ]);
 }
 
-function writeMemberMetadata(writer: RecordWriter, value: MemberMetadataValue): void {
+function writeMemberMetadata(value: MemberMetadataValue): void {
   writer.compactString(value.instanceId);
   writer.compactString(null); // rack
   writer.compactString(""); // client id
@@ -167,12 +172,12 @@ function writeMemberMetadata(writer: RecordWriter, value: MemberMetadataValue): 
   writer.int32(value.rebalanceTimeoutMs);
   writer.compactString(value.assignor);
   writer.taggedFields([
-    { tag: ownTags.joins, write: (inner) => inner.int32(value.joins) },
-    { tag: ownTags.sessionTimeoutMs, write: (inner) => inner.int32(value.sessionTimeoutMs) },
+    { tag: ownTags.joins, size: 4, write: () => writer.int32(value.joins) },
+    { tag: ownTags.sessionTimeoutMs, size: 4, write: () => writer.int32(value.sessionTimeoutMs) },
   ]);
 }
 
-function writeAssignment(writer: RecordWriter, assignment: Assignment): void {
+function writeAssignment(assignment: Assignment): void {
   writer.compactArray([...assignment], ([topicId, partitions]) => {
     writer.uuid(topicId);
     writer.compactArray(partitions, (partition) => writer.int32(partition));
@@ -181,7 +186,7 @@ function writeAssignment(writer: RecordWriter, assignment: Assignment): void {
   writer.taggedFields([]);
 }
 
-function writeCurrentAssignment(writer: RecordWriter, value: CurrentAssignmentValue): void {
+function writeCurrentAssignment(value: CurrentAssignmentValue): void {
   writer.int32(value.memberEpoch);
   writer.int32(value.previousMemberEpoch);
   writer.int8(memberStates.indexOf(value.state));
@@ -190,9 +195,8 @@ function writeCurrentAssignment(writer: RecordWriter, value: CurrentAssignmentVa
       const partitions = rising(epochs.keys());
       writer.uuid(topicId);
       writer.compactArray(partitions, (partition) => writer.int32(partition));
-      const write = (inner: RecordWriter): void =>
-        inner.compactArray(partitions, (partition) => inner.int32(epochs.get(partition)!));
-      writer.taggedFields([{ tag: kafkaTags.assignmentEpochs, write }]);
+      const write = (): void => writer.compactArray(partitions, (partition) => writer.int32(epochs.get(partition)!));
+      writer.taggedFields([{ tag: kafkaTags.assignmentEpochs, size: int32ArraySize(partitions.length), write }]);
     });
   }
   writer.taggedFields([]);
@@ -208,7 +212,7 @@ export function decodeGroupRecord(key: Uint8Array, value: Uint8Array | null): Gr
     const place = { groupId: reader.string(), topic: reader.string(), partition: reader.int32() };
     return { kind: "offsetCommit", ...place, value: body && readOffsetCommit(body, version) };
   }
-  const name = Object.entries(kinds).find(([, known]) => known === kind)?.[0] as GroupRecord["kind"] | undefined;
+  const name = kindOf.get(kind);
   if (name === undefined || name === "offsetCommit") return undefined;
   if (version !== 0) throw new GroupRecordCorruptError(`version ${version} of ${name} is not known`);
   const groupId = reader.string();
@@ -236,13 +240,11 @@ function readOffsetCommit(reader: RecordReader, version: number): OffsetCommitVa
   const commitTimestamp = reader.int64();
   let topicId: string | null = null;
   let memberEpoch = -1;
-  const topicIdTag = (inner: RecordReader): void => {
-    topicId = inner.uuid();
+  const readTag = (tag: number): void => {
+    if (tag === kafkaTags.topicId) topicId = reader.uuid();
+    else if (tag === ownTags.memberEpoch) memberEpoch = reader.int64();
   };
-  const memberEpochTag = (inner: RecordReader): void => {
-    memberEpoch = inner.int64();
-  };
-  if (version >= 4) reader.taggedFields({ [kafkaTags.topicId]: topicIdTag, [ownTags.memberEpoch]: memberEpochTag });
+  if (version >= 4) reader.taggedFields(readTag);
   return { offset, leaderEpoch, metadata, commitTimestamp, topicId, memberEpoch };
 }
 
@@ -250,14 +252,10 @@ function readGroupMetadata(reader: RecordReader): GroupMetadataValue {
   const epoch = reader.int32();
   let metadataHash = 0;
   let emptySinceMs: number | null = null;
-  reader.taggedFields({
+  reader.taggedFields((tag) => {
     // Kafka's own hash uses all 64 bits; rounded it differs from any of ours just as well.
-    [kafkaTags.metadataHash]: (inner) => {
-      metadataHash = inner.roundedInt64();
-    },
-    [ownTags.emptySinceMs]: (inner) => {
-      emptySinceMs = inner.int64();
-    },
+    if (tag === kafkaTags.metadataHash) metadataHash = reader.roundedInt64();
+    else if (tag === ownTags.emptySinceMs) emptySinceMs = reader.int64();
   });
   return { epoch, metadataHash, emptySinceMs };
 }
@@ -273,13 +271,9 @@ function readMemberMetadata(reader: RecordReader): MemberMetadataValue {
   const assignor = reader.nullableCompactString();
   let joins = 0;
   let sessionTimeoutMs = defaultSessionTimeoutMs;
-  reader.taggedFields({
-    [ownTags.joins]: (inner) => {
-      joins = inner.int32();
-    },
-    [ownTags.sessionTimeoutMs]: (inner) => {
-      sessionTimeoutMs = inner.int32();
-    },
+  reader.taggedFields((tag) => {
+    if (tag === ownTags.joins) joins = reader.int32();
+    else if (tag === ownTags.sessionTimeoutMs) sessionTimeoutMs = reader.int32();
   });
   return { instanceId, topics, rebalanceTimeoutMs, sessionTimeoutMs, assignor, joins };
 }
@@ -309,10 +303,8 @@ function readHeld(reader: RecordReader, memberEpoch: number): HeldPartitions {
     const topicId = reader.uuid();
     const partitions = reader.compactArray(() => reader.int32());
     let epochs: number[] | null = null;
-    reader.taggedFields({
-      [kafkaTags.assignmentEpochs]: (inner) => {
-        epochs = inner.nullableCompactArray(() => inner.int32());
-      },
+    reader.taggedFields((tag) => {
+      if (tag === kafkaTags.assignmentEpochs) epochs = reader.nullableCompactArray(() => reader.int32());
     });
     const known: readonly number[] = epochs ?? [];
     return [topicId, new Map(partitions.map((partition, index) => [partition, known[index] ?? memberEpoch]))];

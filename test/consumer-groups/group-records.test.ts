@@ -137,6 +137,16 @@ describe("group records", () => {
     );
   });
 
+  test("that cannot be written leave nothing behind for the next", () => {
+    const groupMetadata = { kind: "groupMetadata", groupId: "g", value: null } as const;
+    const before = encodeGroupRecord(groupMetadata);
+    const value = new Map([["no topic id", [1]]]);
+    const bad = { kind: "targetAssignmentMember", groupId: "g", memberId: "m", value } as const;
+    expect(() => encodeGroupRecord(bad)).toThrow(GroupRecordCorruptError);
+    expect(() => encodeGroupRecord({ ...groupMetadata, groupId: "x".repeat(40_000) })).toThrow(GroupRecordCorruptError);
+    expect(encodeGroupRecord(groupMetadata)).toEqual(before);
+  });
+
   test("of kinds that are not ours are skipped", () => {
     for (const kind of [2, 4, 9, 16, 25]) {
       const key = written((writer) => {
@@ -153,9 +163,9 @@ describe("group records", () => {
       writer.int16(0);
       writer.int32(9);
       writer.taggedFields([
-        { tag: 0, write: (inner) => inner.int64(77) },
-        { tag: 5, write: (inner) => inner.string("from the future") },
-        { tag: 20_000, write: (inner) => inner.int8(1) },
+        { tag: 0, size: 8, write: (inner) => inner.int64(77) },
+        { tag: 5, size: 17, write: (inner) => inner.string("from the future") },
+        { tag: 20_000, size: 1, write: (inner) => inner.int8(1) },
       ]);
     });
     const expected = { epoch: 9, metadataHash: 77, emptySinceMs: null };

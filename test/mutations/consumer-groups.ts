@@ -124,8 +124,8 @@ export const consumerGroupsMutations: readonly Mutation[] = [
   {
     name: "group-record-loses-the-joins",
     file: records,
-    find: "      joins = inner.int32();",
-    replace: "      joins = inner.int32() & 1;",
+    find: "joins = reader.int32();",
+    replace: "joins = reader.int32() & 1;",
     caughtBy: bytes,
   },
 ];
