@@ -23,6 +23,12 @@ const table = {
     httpStatus: 413,
     title: "A record batch is larger than max.message.bytes",
   },
+  OFFSET_METADATA_TOO_LARGE: {
+    id: 12,
+    retriable: false,
+    httpStatus: 413,
+    title: "The metadata of a commit is too large",
+  },
   COORDINATOR_NOT_AVAILABLE: {
     id: 15,
     retriable: true,
@@ -38,6 +44,7 @@ const table = {
     httpStatus: 504,
     title: "Too few in-sync replicas, after the append",
   },
+  UNKNOWN_MEMBER_ID: { id: 25, retriable: false, httpStatus: 409, title: "The group does not know this member" },
   INVALID_TIMESTAMP: { id: 32, retriable: false, httpStatus: 400, title: "A record's timestamp is out of bounds" },
   TOPIC_ALREADY_EXISTS: { id: 36, retriable: false, httpStatus: 409, title: "The topic exists and differs" },
   INVALID_PARTITIONS: { id: 37, retriable: false, httpStatus: 400, title: "Not a legal number of partitions" },
@@ -52,6 +59,8 @@ const table = {
     httpStatus: 503,
     title: "The partition's storage is offline or full",
   },
+  NON_EMPTY_GROUP: { id: 68, retriable: false, httpStatus: 409, title: "The group has members" },
+  GROUP_ID_NOT_FOUND: { id: 69, retriable: false, httpStatus: 404, title: "No such group" },
   UNSUPPORTED_COMPRESSION_TYPE: { id: 76, retriable: false, httpStatus: 400, title: "Unknown compression codec" },
   OFFSET_NOT_AVAILABLE: {
     id: 78,
@@ -59,8 +68,23 @@ const table = {
     httpStatus: 503,
     title: "The leader is still catching up with its high watermark",
   },
+  GROUP_MAX_SIZE_REACHED: {
+    id: 81,
+    retriable: true,
+    httpStatus: 429,
+    title: "The group has as many members as it may",
+  },
   INVALID_RECORD: { id: 87, retriable: false, httpStatus: 400, title: "A record is not legal" },
   THROTTLING_QUOTA_EXCEEDED: { id: 89, retriable: true, httpStatus: 429, title: "Too much at once" },
+  FENCED_MEMBER_EPOCH: { id: 110, retriable: false, httpStatus: 409, title: "The member epoch is not the present one" },
+  UNRELEASED_INSTANCE_ID: {
+    id: 111,
+    retriable: true,
+    httpStatus: 409,
+    title: "Another member of the group has this instance id",
+  },
+  UNSUPPORTED_ASSIGNOR: { id: 112, retriable: false, httpStatus: 400, title: "No such assignor" },
+  STALE_MEMBER_EPOCH: { id: 113, retriable: false, httpStatus: 409, title: "The member does not hold the partition" },
 
   BROKER_SHUTTING_DOWN: { retriable: true, httpStatus: 503, title: "The broker is shutting down" },
   EXPECTED_OFFSET_MISMATCH: { retriable: false, httpStatus: 412, title: "The log does not end at expectedOffset" },
