@@ -1,5 +1,5 @@
-// The data folder's checkpoints of every partition's recovery point, high watermark and log start: read once at start, written
-// by one writer at a time.
+// The data folder's checkpoints of every partition's recovery point, high watermark, log start, and how far it is compacted: read
+// once at start, written by one writer at a time.
 
 import {
   CheckpointCorruptError,
@@ -14,6 +14,7 @@ interface HasOffsets {
   readonly flushedOffset: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
+  readonly compaction: { readonly cleanedTo: number | undefined };
 }
 
 /** What there is to write: the logs that are open, and the names of those that could not be opened. */
@@ -32,6 +33,10 @@ export class OffsetCheckpoints {
   readonly #source: CheckpointSource;
   readonly #logStarts = new SharedRun(() =>
     this.#write(offsetCheckpointNames.logStart, this.loaded.logStart, (log) => log.logStartOffset),
+  );
+  /** A log that was never compacted has no entry. */
+  readonly #cleaned = new SharedRun(() =>
+    this.#write(offsetCheckpointNames.cleaner, this.loaded.cleaner, (log) => log.compaction.cleanedTo),
   );
   readonly #all = new SharedRun(async () => {
     const { recoveryPoint, highWatermark } = this.loaded;
@@ -61,6 +66,7 @@ export class OffsetCheckpoints {
       recoveryPoint: await read(offsetCheckpointNames.recoveryPoint),
       highWatermark: await read(offsetCheckpointNames.highWatermark),
       logStart: await read(offsetCheckpointNames.logStart),
+      cleaner: await read(offsetCheckpointNames.cleaner),
     };
   }
 
@@ -73,14 +79,25 @@ export class OffsetCheckpoints {
     return this.#logStarts.run();
   }
 
+  writeCleaned(): Promise<void> {
+    return this.#cleaned.run();
+  }
+
   /** A log that could not be opened keeps the entry it had. */
-  #write(name: string, loaded: PartitionOffsets | undefined, offsetOf: (log: HasOffsets) => number): Promise<void> {
+  #write(
+    name: string,
+    loaded: PartitionOffsets | undefined,
+    offsetOf: (log: HasOffsets) => number | undefined,
+  ): Promise<void> {
     const offsets = new Map<string, number>();
     for (const offline of this.#source.offline.keys()) {
       const offset = loaded?.get(offline);
       if (offset !== undefined) offsets.set(offline, offset);
     }
-    for (const [folder, log] of this.#source.logs) offsets.set(folder, offsetOf(log));
+    for (const [folder, log] of this.#source.logs) {
+      const offset = offsetOf(log);
+      if (offset !== undefined) offsets.set(folder, offset);
+    }
     return writeOffsets(this.#context.disk, this.#dataDir, name, offsets);
   }
 }

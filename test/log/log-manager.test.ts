@@ -6,7 +6,7 @@ import type { PartitionLog } from "../../src/log/partition-log.ts";
 import { topicConfig } from "../../src/log/topic-config.ts";
 import { SimulatedClock, settled } from "../simulation/simulated-clock.ts";
 import { SimulatedDisk } from "../simulation/simulated-disk.ts";
-import { append, logContext, readAll } from "./log-fixture.ts";
+import { append, compactionSettings, logContext, readAll } from "./log-fixture.ts";
 import { GatedDisk } from "./log-world.ts";
 
 const idOf = (letter: string) => letter.repeat(22);
@@ -29,7 +29,12 @@ class Folder {
       ...logContext(disk, this.clock, { fileDeleteDelayMs: 1000 }),
       logger: { info() {}, warn: tell, error: tell },
     };
-    const settings = { recoveryConcurrency: 2, checkpointIntervalMs: 5000, retentionCheckMs: 60_000 };
+    const settings = {
+      ...compactionSettings,
+      recoveryConcurrency: 2,
+      checkpointIntervalMs: 5000,
+      retentionCheckMs: 60_000,
+    };
     this.manager = await LogManager.open(context, "data", settings, await disk.lock("data"));
     await this.manager.load(this.known, (topicId) => this.deleted.has(topicId));
     return this.manager;
