@@ -157,7 +157,7 @@ export const settingsTable = {
   lowDiskCheckMs: milliseconds(2 * second, 100, 10 * minute, "How often the free space is looked at."),
   retentionCheckMs: milliseconds(5 * minute, 100, day, "How often logs are looked through for segments to delete."),
   compactionCheckMs: milliseconds(15 * second, 100, day, "How often it is looked whether a log is due for compaction."),
-  compactionBytesPerSecond: bytes(
+  compactionPerSecondBytes: bytes(
     64 * MiB,
     64 * KiB,
     64 * GiB,

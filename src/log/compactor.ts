@@ -5,7 +5,7 @@ import type { LogContext, LogIdentity } from "./log-context.ts";
 import { Throttle } from "./throttle.ts";
 
 export interface CompactionSettings {
-  readonly compactionBytesPerSecond: number;
+  readonly compactionPerSecondBytes: number;
   readonly compactionKeyMapBytesMax: number;
   readonly decompressedBytesMax: number;
 }
@@ -34,7 +34,7 @@ export class Compactor {
   ) {
     this.#context = context;
     this.#settings = settings;
-    this.#throttle = new Throttle(context.clock, settings.compactionBytesPerSecond);
+    this.#throttle = new Throttle(context.clock, settings.compactionPerSecondBytes);
     this.#logs = logs;
     this.#checkpoint = checkpoint;
   }

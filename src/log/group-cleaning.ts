@@ -50,6 +50,7 @@ export class GroupCleaning {
   /** False when the group could not be cleaned: the log is closed or deleted, or retention took a part of it. */
   async run(throttle: Throttle, signal: AbortSignal): Promise<boolean> {
     const before = this.#group.map(({ segment }) => segment);
+    if (this.#group.every(({ sizeBytes }) => sizeBytes === 0)) return true;
     try {
       const isWhole = await this.#write(throttle, signal);
       if (!isWhole || !this.#isChanged) return isWhole;

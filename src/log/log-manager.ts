@@ -224,7 +224,7 @@ export class LogManager {
         recoveryPoint: this.#checkpoints.loaded.recoveryPoint?.get(name),
         highWatermark: this.#checkpoints.loaded.highWatermark?.get(name),
         logStartOffset: this.#checkpoints.loaded.logStart?.get(name),
-        cleanedTo: this.#checkpoints.loaded.cleaner?.get(name),
+        cleanedTo: this.#checkpoints.cleanedTo(name),
       });
       if (recovered.scannedBytes > 0) {
         const { logStartOffset, logEndOffset, scannedBytes, cutBytes } = recovered;

@@ -23,7 +23,10 @@ export interface CheckpointSource {
   readonly offline: ReadonlyMap<string, unknown>;
 }
 
-type Loaded = { readonly [kind in keyof typeof offsetCheckpointNames]: PartitionOffsets | undefined };
+type Loaded = { readonly [kind in keyof typeof offsetCheckpointNames]: PartitionOffsets | undefined } & {
+  /** Which logs were compacted is not known any more. */
+  readonly cleanerIsDamaged: boolean;
+};
 
 export class OffsetCheckpoints {
   /** As the last process left them; undefined where a file is missing or damaged. */
@@ -53,21 +56,29 @@ export class OffsetCheckpoints {
   }
 
   static async read(context: LogContext, dataDir: string): Promise<Loaded> {
+    let cleanerIsDamaged = false;
     const read = async (name: string) => {
       try {
         return await readOffsets(context.disk, dataDir, name);
       } catch (error) {
         if (!(error instanceof CheckpointCorruptError)) throw error;
         context.logger.warn({ err: error }, "a checkpoint cannot be read; recovery does without it");
+        if (name === offsetCheckpointNames.cleaner) cleanerIsDamaged = true;
         return undefined;
       }
     };
-    return {
+    const offsets = {
       recoveryPoint: await read(offsetCheckpointNames.recoveryPoint),
       highWatermark: await read(offsetCheckpointNames.highWatermark),
       logStart: await read(offsetCheckpointNames.logStart),
       cleaner: await read(offsetCheckpointNames.cleaner),
     };
+    return { ...offsets, cleanerIsDamaged };
+  }
+
+  /** How far the log was compacted; undefined only if it surely never was. */
+  cleanedTo(folder: string): number | undefined {
+    return this.loaded.cleanerIsDamaged ? 0 : this.loaded.cleaner?.get(folder);
   }
 
   /** Durable, with the offsets at the time of the call or later, when it returns; so too below. */

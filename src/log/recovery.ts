@@ -161,7 +161,8 @@ class Recovery {
     });
     const entries = await disk.list(this.#directory);
     for (const { name, kind } of entries)
-      if (kind === "file" && /\.(deleted|cleaned|tmp)$/.test(name)) await disk.removeFile(`${this.#directory}/${name}`);
+      if (kind === "file" && /\.(deleted|cleaned|tmp|index\.swap|timeindex\.swap)$/.test(name))
+        await disk.removeFile(`${this.#directory}/${name}`);
     const logs = entries.filter(({ name }) => /^\d{20}\.log$/.test(name));
     const odd = logs.find(({ kind }) => kind !== "file");
     if (odd) throw new LogCorruptError(`${this.#directory}/${odd.name} is not a file`);

@@ -58,7 +58,9 @@ export async function settleSwaps(context: LogContext, directory: string, setUns
   for (const base of swaps.filter((swap) => swap < undecidedFrom)) {
     const end = await lastOffsetOf(context, swapPath(directory, base), setUnsoundAside);
     if (end === undefined) await disk.rename(swapPath(directory, base), `${swapPath(directory, base)}.corrupt`);
-    else {
+    else if (end < base && names.includes(segmentFileName(base, ".log"))) {
+      await disk.removeFile(swapPath(directory, base)); // says nothing about what it replaces; what it was made from is stale, no more
+    } else {
       await removeReplaced(context, directory, names, base, end);
       decided.push(base);
     }

@@ -41,7 +41,7 @@ const managerSettings = {
   checkpointIntervalMs: dayMs,
   retentionCheckMs: dayMs,
   compactionCheckMs: dayMs,
-  compactionBytesPerSecond: 1024 * mebibyte,
+  compactionPerSecondBytes: 1024 * mebibyte,
   compactionKeyMapBytesMax: mebibyte,
   decompressedBytesMax: mebibyte,
 };

@@ -43,7 +43,7 @@ export function logContext(disk: Disk, clock: Clock, settings: Partial<LogContex
 
 export const compactionSettings = {
   compactionCheckMs: 3_600_000_000,
-  compactionBytesPerSecond: 1024 * 1024 * 1024,
+  compactionPerSecondBytes: 1024 * 1024 * 1024,
   compactionKeyMapBytesMax: 64 * 1024,
   decompressedBytesMax: 1024 * 1024,
 };
