@@ -53,6 +53,7 @@ export async function settleSwaps(context: LogContext, directory: string, setUns
   const undecidedFrom = Math.min(...basesOf(names, cleanedSuffix));
   const undecided = swaps.filter((base) => base >= undecidedFrom);
   const decided: number[] = [];
+  await disk.syncDir(directory); // a name that only a killed process has given must not vanish once the old segments go
   // Before the *.cleaned that tells that they are not decided.
   for (const base of undecided) await disk.removeFile(swapPath(directory, base));
   for (const base of swaps.filter((swap) => swap < undecidedFrom)) {
