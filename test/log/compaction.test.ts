@@ -74,6 +74,22 @@ describe("one round", () => {
     expect(await next(6)).toBe(false);
   });
 
+  test("a tombstone behind what was mapped gets no horizon yet", async () => {
+    const world = await LogWorld.make();
+    const log = await world.lead(overrides);
+    await appendKeyed(log, of("a=1"), 1);
+    await appendKeyed(log, of("b="), 2);
+    await appendKeyed(log, filler(1), 3);
+    await appendKeyed(log, filler(2), 4);
+    const oneKey = 1;
+    await compact(world, log, oneKey);
+    expect(log.compaction.cleanedTo).toBe(1);
+    expect((await readBatches(log)).some(({ header }) => hasDeleteHorizon(header))).toBe(false);
+    await compact(world, log, oneKey);
+    expect(log.compaction.cleanedTo).toBe(2);
+    expect((await readBatches(log)).map(({ header }) => hasDeleteHorizon(header))).toEqual([false, true, false, false]);
+  });
+
   test("never at or above the high watermark", async () => {
     const world = await LogWorld.make();
     const log = await world.lead(overrides);
@@ -267,7 +283,7 @@ test("any history: the model's records, the same producers after a scan, the sam
         );
         await timesAreFound(log, batches);
       }
-      await mapAllOf(world, log);
+      await compact(world, log);
       // Below what was mapped each key is there once at most.
       const below = (await readRecords(log)).filter(({ offset }) => offset < log.compaction.cleanedTo!);
       expect(new Set(below.map(({ key }) => key)).size).toBe(below.length);
@@ -275,10 +291,6 @@ test("any history: the model's records, the same producers after a scan, the sam
     { numRuns: 60 },
   );
 });
-
-async function mapAllOf(world: LogWorld, log: Awaited<ReturnType<LogWorld["lead"]>>): Promise<void> {
-  await compact(world, log);
-}
 
 /** The indexes of new segments lead to the batches. */
 async function timesAreFound(
