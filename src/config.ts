@@ -156,6 +156,19 @@ export const settingsTable = {
   lowDiskBytes: bytes(256 * MiB, 0, 1024 * GiB, "Free space below which records are refused, before the disk is full."),
   lowDiskCheckMs: milliseconds(2 * second, 100, 10 * minute, "How often the free space is looked at."),
   retentionCheckMs: milliseconds(5 * minute, 100, day, "How often logs are looked through for segments to delete."),
+  compactionCheckMs: milliseconds(15 * second, 100, day, "How often it is looked whether a log is due for compaction."),
+  compactionPerSecondBytes: bytes(
+    64 * MiB,
+    64 * KiB,
+    64 * GiB,
+    "What compaction may read and write in a second, all logs together.",
+  ),
+  compactionKeyMapBytesMax: bytes(
+    128 * MiB,
+    64 * KiB,
+    4 * GiB,
+    "Memory for the keys of a log that is compacted, 32 bytes each; a log with more is done in several rounds.",
+  ),
   checkpointIntervalMs: milliseconds(
     minute,
     100,

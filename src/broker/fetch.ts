@@ -91,7 +91,9 @@ async function readOne(
       throw partition.log.outOfRange(offset);
     const batches = wanted ? await partition.read(offset, bytesMax) : nothing;
     const cut = !isFirst && batches.byteLength > bytesMax ? nothing : batches;
-    return result(topic, number, partition, highWatermark, cut, offset);
+    // Compaction has left nothing below the high watermark: there is nothing to come back for.
+    const next = wanted && batches.byteLength === 0 ? highWatermark : offset;
+    return result(topic, number, partition, highWatermark, cut, next);
   } catch (error) {
     if (!(error instanceof BrokerError)) throw error;
     return { ...result(topic, number, partition, partition?.highWatermark ?? -1, nothing, offset), error };

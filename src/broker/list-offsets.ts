@@ -85,9 +85,15 @@ async function placeAt(
 ): Promise<RecordPlace | number> {
   if (offset < partition.log.logStartOffset || offset > partition.log.logEndOffset)
     throw partition.log.outOfRange(offset);
-  if (offset >= highWatermark) return offset;
-  const batches = await partition.log.read(offset, 1, highWatermark);
-  return firstRecord(parts, batches, (record) => record.offset >= offset && record.offset) ?? offset;
+  // Compaction may have left nothing of a batch but its header, or none of its records from `offset` on.
+  for (let from = offset; from < highWatermark; ) {
+    const batches = await partition.log.read(from, 1, highWatermark);
+    if (batches.byteLength === 0) break;
+    const place = firstRecord(parts, batches, (record) => record.offset >= offset && record.offset);
+    if (place) return place;
+    from = lastOffsetAt(viewOf(batches), 0) + 1;
+  }
+  return offset;
 }
 
 async function placeOfTime(

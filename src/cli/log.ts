@@ -79,6 +79,7 @@ async function checkpointsOf(disk: Disk, dataDir: string, name: string) {
   return {
     highWatermark: await read(offsetCheckpointNames.highWatermark),
     logStartOffset: await read(offsetCheckpointNames.logStart),
+    cleanedTo: await read(offsetCheckpointNames.cleaner),
   };
 }
 

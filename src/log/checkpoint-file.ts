@@ -76,6 +76,7 @@ export const offsetCheckpointNames = {
   recoveryPoint: "recovery-point-offset-checkpoint",
   highWatermark: "replication-offset-checkpoint",
   logStart: "log-start-offset-checkpoint",
+  cleaner: "cleaner-offset-checkpoint",
 } as const;
 
 export async function writeOffsets(

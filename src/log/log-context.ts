@@ -22,6 +22,8 @@ export interface LogObserver {
   duplicateBatch(): void;
   sequenceError(): void;
   tornTailCut(bytes: number): void;
+  /** Segments of so many bytes were put in the place of others. */
+  compacted(bytesBefore: number, bytesAfter: number): void;
 }
 
 export const silentObserver: LogObserver = {
@@ -30,6 +32,7 @@ export const silentObserver: LogObserver = {
   duplicateBatch() {},
   sequenceError() {},
   tornTailCut() {},
+  compacted() {},
 };
 
 export interface LogContext {

@@ -1,4 +1,4 @@
-// All logs of one data folder: loads them in parallel, makes and deletes them, keeps the checkpoints, runs retention.
+// All logs of one data folder: loads them in parallel, makes and deletes them, keeps the checkpoints, runs retention and compaction.
 // A folder is deleted only when the metadata store says that its topic was; what nobody knows is set aside and reported.
 
 import { assert } from "../assert.ts";
@@ -6,6 +6,7 @@ import type { Timer } from "../io/clock.ts";
 import type { FolderLock } from "../io/disk.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { parsePartitionFolderName, partitionFolderName } from "../protocol/topic-partition.ts";
+import { type CompactionSettings, Compactor } from "./compactor.ts";
 import { readTopicId, takeCleanMarker, writeCleanMarker, writeTopicId } from "./data-folder.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { LogContext, LogIdentity } from "./log-context.ts";
@@ -23,10 +24,11 @@ export interface KnownPartition {
   readonly config: TopicConfig;
 }
 
-export interface LogManagerSettings {
+export interface LogManagerSettings extends CompactionSettings {
   readonly recoveryConcurrency: number;
   readonly checkpointIntervalMs: number;
   readonly retentionCheckMs: number;
+  readonly compactionCheckMs: number;
 }
 
 const progressEveryMs = 1000;
@@ -40,6 +42,7 @@ export class LogManager {
   /** Partitions that could not be opened, and why. Their checkpoint entries are kept as they were. */
   readonly #offline = new Map<string, string>();
   readonly #checkpoints: OffsetCheckpoints;
+  readonly #compactor: Compactor;
   readonly #timers = new Set<Timer>();
   readonly #removals = new Set<Promise<void>>();
   #closing = false;
@@ -59,6 +62,8 @@ export class LogManager {
     this.#settings = settings;
     this.#lock = lock;
     this.#checkpoints = new OffsetCheckpoints(context, dataDir, loaded, { logs: this.#logs, offline: this.#offline });
+    const checkpoint = () => this.#checkpoints.writeCleaned();
+    this.#compactor = new Compactor(context, settings, () => this.#logs.values(), checkpoint);
     this.unclean = unclean;
   }
 
@@ -125,6 +130,7 @@ export class LogManager {
     logger.info(fields, "logs loaded");
     this.#every(this.#settings.checkpointIntervalMs, () => this.#checkpoints.writeAll());
     this.#every(this.#settings.retentionCheckMs, () => this.applyRetention());
+    this.#every(this.#settings.compactionCheckMs, () => this.compact());
   }
 
   /**
@@ -185,9 +191,15 @@ export class LogManager {
     }
   }
 
+  /** Compacts every log for which it is due. */
+  compact(): Promise<void> {
+    return this.#compactor.run();
+  }
+
   /** Closes every log in order; the next start scans nothing if all of them could be. */
   async close(brokerEpoch: number): Promise<void> {
     this.#closing = true;
+    this.#compactor.stop();
     for (const timer of this.#timers) timer.cancel();
     try {
       const closed = await Promise.all([...this.#logs.values()].map((log) => log.close()));
@@ -212,6 +224,7 @@ export class LogManager {
         recoveryPoint: this.#checkpoints.loaded.recoveryPoint?.get(name),
         highWatermark: this.#checkpoints.loaded.highWatermark?.get(name),
         logStartOffset: this.#checkpoints.loaded.logStart?.get(name),
+        cleanedTo: this.#checkpoints.cleanedTo(name),
       });
       if (recovered.scannedBytes > 0) {
         const { logStartOffset, logEndOffset, scannedBytes, cutBytes } = recovered;
@@ -266,6 +279,7 @@ export class LogManager {
       logStartOffset: 0,
       logEndOffset: 0,
       highWatermark: 0,
+      cleanedTo: undefined,
       scannedBytes: 0,
       cutBytes: 0,
     };

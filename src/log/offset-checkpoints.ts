@@ -1,5 +1,5 @@
-// The data folder's checkpoints of every partition's recovery point, high watermark and log start: read once at start, written
-// by one writer at a time.
+// The data folder's checkpoints of every partition's recovery point, high watermark, log start, and how far it is compacted: read
+// once at start, written by one writer at a time.
 
 import {
   CheckpointCorruptError,
@@ -14,6 +14,7 @@ interface HasOffsets {
   readonly flushedOffset: number;
   readonly highWatermark: number;
   readonly logStartOffset: number;
+  readonly compaction: { readonly cleanedTo: number | undefined };
 }
 
 /** What there is to write: the logs that are open, and the names of those that could not be opened. */
@@ -22,7 +23,10 @@ export interface CheckpointSource {
   readonly offline: ReadonlyMap<string, unknown>;
 }
 
-type Loaded = { readonly [kind in keyof typeof offsetCheckpointNames]: PartitionOffsets | undefined };
+type Loaded = { readonly [kind in keyof typeof offsetCheckpointNames]: PartitionOffsets | undefined } & {
+  /** Which logs were compacted is not known any more. */
+  readonly cleanerIsDamaged: boolean;
+};
 
 export class OffsetCheckpoints {
   /** As the last process left them; undefined where a file is missing or damaged. */
@@ -32,6 +36,10 @@ export class OffsetCheckpoints {
   readonly #source: CheckpointSource;
   readonly #logStarts = new SharedRun(() =>
     this.#write(offsetCheckpointNames.logStart, this.loaded.logStart, (log) => log.logStartOffset),
+  );
+  /** A log that was never compacted has no entry. */
+  readonly #cleaned = new SharedRun(() =>
+    this.#write(offsetCheckpointNames.cleaner, this.loaded.cleaner, (log) => log.compaction.cleanedTo),
   );
   readonly #all = new SharedRun(async () => {
     const { recoveryPoint, highWatermark } = this.loaded;
@@ -48,20 +56,29 @@ export class OffsetCheckpoints {
   }
 
   static async read(context: LogContext, dataDir: string): Promise<Loaded> {
+    let cleanerIsDamaged = false;
     const read = async (name: string) => {
       try {
         return await readOffsets(context.disk, dataDir, name);
       } catch (error) {
         if (!(error instanceof CheckpointCorruptError)) throw error;
         context.logger.warn({ err: error }, "a checkpoint cannot be read; recovery does without it");
+        if (name === offsetCheckpointNames.cleaner) cleanerIsDamaged = true;
         return undefined;
       }
     };
-    return {
+    const offsets = {
       recoveryPoint: await read(offsetCheckpointNames.recoveryPoint),
       highWatermark: await read(offsetCheckpointNames.highWatermark),
       logStart: await read(offsetCheckpointNames.logStart),
+      cleaner: await read(offsetCheckpointNames.cleaner),
     };
+    return { ...offsets, cleanerIsDamaged };
+  }
+
+  /** How far the log was compacted; undefined only if it surely never was. */
+  cleanedTo(folder: string): number | undefined {
+    return this.loaded.cleanerIsDamaged ? 0 : this.loaded.cleaner?.get(folder);
   }
 
   /** Durable, with the offsets at the time of the call or later, when it returns; so too below. */
@@ -73,14 +90,25 @@ export class OffsetCheckpoints {
     return this.#logStarts.run();
   }
 
+  writeCleaned(): Promise<void> {
+    return this.#cleaned.run();
+  }
+
   /** A log that could not be opened keeps the entry it had. */
-  #write(name: string, loaded: PartitionOffsets | undefined, offsetOf: (log: HasOffsets) => number): Promise<void> {
+  #write(
+    name: string,
+    loaded: PartitionOffsets | undefined,
+    offsetOf: (log: HasOffsets) => number | undefined,
+  ): Promise<void> {
     const offsets = new Map<string, number>();
     for (const offline of this.#source.offline.keys()) {
       const offset = loaded?.get(offline);
       if (offset !== undefined) offsets.set(offline, offset);
     }
-    for (const [folder, log] of this.#source.logs) offsets.set(folder, offsetOf(log));
+    for (const [folder, log] of this.#source.logs) {
+      const offset = offsetOf(log);
+      if (offset !== undefined) offsets.set(folder, offset);
+    }
     return writeOffsets(this.#context.disk, this.#dataDir, name, offsets);
   }
 }

@@ -6,10 +6,11 @@
 // After a failed write or sync the log is offline until the process starts again: nothing is retried.
 
 import { AssertionError, assert } from "../assert.ts";
-import type { Timer } from "../io/clock.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
+import { FlushTimer } from "./flush-timer.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
+import { LogCompaction } from "./log-compaction.ts";
 import type { CheckpointLogStarts, LogContext, LogIdentity, LogListener } from "./log-context.ts";
 import { outOfRangeError, readRefusal, refusalOf } from "./log-refusals.ts";
 import { LogWriter } from "./log-writer.ts";
@@ -24,12 +25,14 @@ import { type AppendInfo, WriteGroup } from "./write-group.ts";
 
 export class PartitionLog {
   readonly identity: LogIdentity;
+  readonly compaction: LogCompaction;
+  readonly epochs: LeaderEpochCache;
   readonly #context: LogContext;
   readonly #checkpointLogStarts: CheckpointLogStarts;
   readonly #writer: LogWriter;
   readonly #segments: SegmentList;
-  readonly #epochs: LeaderEpochCache;
   readonly #producers: ProducerState;
+  readonly #flushTimer: FlushTimer;
   #config: TopicConfig;
   #listener: LogListener = { advanced() {}, wentOffline() {} };
   #closing = false;
@@ -41,7 +44,6 @@ export class PartitionLog {
   #logEndOffset: number;
   #flushedOffset: number;
   #highWatermark: number;
-  #flushTimer: Timer | undefined;
 
   constructor(
     context: LogContext,
@@ -56,12 +58,19 @@ export class PartitionLog {
     this.#checkpointLogStarts = checkpointLogStarts;
     this.#writer = new LogWriter(context.settings.appendQueueBytesMax, () => this.#writeGroup());
     this.#segments = new SegmentList(context, recovered.segments);
-    this.#epochs = recovered.epochs;
+    this.epochs = recovered.epochs;
     this.#producers = recovered.producers;
+    this.#flushTimer = new FlushTimer(context.clock, () => this.flush());
     this.#logStartOffset = recovered.logStartOffset;
     this.#logEndOffset = recovered.logEndOffset;
     this.#flushedOffset = recovered.logEndOffset;
     this.#highWatermark = recovered.highWatermark;
+    const compactedInside = {
+      segments: this.#segments,
+      config: () => this.#config,
+      onWriter: (run: () => Promise<void>) => this.#onWriter(run),
+    };
+    this.compaction = new LogCompaction(context, this, compactedInside, recovered.cleanedTo);
   }
 
   get logStartOffset(): number {
@@ -87,9 +96,6 @@ export class PartitionLog {
   get segmentCount(): number {
     return this.#segments.count;
   }
-  get epochs(): LeaderEpochCache {
-    return this.#epochs;
-  }
   /** Why it is offline; undefined while it is not. */
   get offline(): string | undefined {
     return this.#offline;
@@ -106,7 +112,7 @@ export class PartitionLog {
   /** Takes appends from now on, stamped with `epoch`, whose beginning is durable when this returns. */
   becomeLeader(epoch: number): Promise<void> {
     return this.#onWriter(async () => {
-      await this.#epochs.begin(epoch, this.#logEndOffset);
+      await this.epochs.begin(epoch, this.#logEndOffset);
       this.#leaderEpoch = epoch;
     });
   }
@@ -132,7 +138,7 @@ export class PartitionLog {
       endOffset <= this.#logEndOffset,
       `${this.#name}: a read up to ${endOffset} ends beyond ${this.#logEndOffset}`,
     );
-    const { compact: mayHaveGaps } = this.#config.cleanupPolicy;
+    const { mayHaveGaps } = this.compaction;
     const rules = { mayHaveGaps, logStartOffset: () => this.#logStartOffset };
     const bytes = await this.#guarded(() => this.#segments.read(offset, bytesMax, endOffset, rules));
     if (bytes === overtaken) throw this.outOfRange(offset);
@@ -207,9 +213,10 @@ export class PartitionLog {
    */
   async close(): Promise<boolean> {
     this.#closing = true;
+    await this.compaction.stop();
     await this.#writer.run(async () => {
       await this.#writer.drain();
-      this.#flushTimer?.cancel();
+      this.#flushTimer.cancel();
       if (this.#offline === undefined) await this.#storing(() => this.#closeClean()).catch(() => {}); // offline now, and logged
     });
     await this.#segments.close();
@@ -221,7 +228,8 @@ export class PartitionLog {
     this.#closing = true;
     this.#deleted = true;
     this.#writer.queue.rejectAll(this.#refusal());
-    await this.#writer.run(async () => this.#flushTimer?.cancel());
+    await this.compaction.stop();
+    await this.#writer.run(async () => this.#flushTimer.cancel());
     await this.#segments.abandon();
   }
 
@@ -288,7 +296,7 @@ export class PartitionLog {
     this.#logEndOffset = group.endOffset;
     observer.groupWritten(group.chunks.length, group.bytes, clock.monotonicMs() - started);
     if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) await this.#flush();
-    else this.#flushLater();
+    else this.#flushTimer.arm(this.#config.flushMs);
     this.#listener.advanced();
   }
 
@@ -299,14 +307,6 @@ export class PartitionLog {
     await this.#segments.active.sync();
     this.#flushedOffset = upTo;
     observer.synced(clock.monotonicMs() - started);
-  }
-
-  #flushLater(): void {
-    if (!Number.isFinite(this.#config.flushMs) || this.#flushTimer) return;
-    this.#flushTimer = this.#context.clock.setTimer(this.#config.flushMs, () => {
-      this.#flushTimer = undefined;
-      this.flush().catch(() => {}); // a failure has taken the log offline and is logged there
-    });
   }
 
   /** Whether `header` has to begin a new segment, when `group` is to be written before it. */
@@ -351,7 +351,7 @@ export class PartitionLog {
   async #forgetBelowStart(): Promise<void> {
     const first = this.#segments.firstOffset;
     await removeSnapshots(this.#context.disk, this.identity.directory, (offset) => offset < first);
-    if (this.#epochs.truncateFromStart(this.#logStartOffset)) await this.#epochs.write();
+    if (this.epochs.truncateFromStart(this.#logStartOffset)) await this.epochs.write();
   }
 
   /** Runs what only reads: damage it meets takes the log offline. */

@@ -11,7 +11,9 @@
 import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
+import { SegmentCorruptError } from "./batch-walk.ts";
 import { CheckpointCorruptError } from "./checkpoint-file.ts";
+import { copyAside } from "./copy-aside.ts";
 import { type LogFileSuffix, segmentFileName } from "./file-names.ts";
 import { readIndexFiles } from "./index-files.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
@@ -21,6 +23,7 @@ import { recoverProducers } from "./producer-recovery.ts";
 import { removeSnapshots } from "./producer-snapshot.ts";
 import { ProducerState } from "./producer-state.ts";
 import { Segment } from "./segment.ts";
+import { settleSwaps } from "./segment-swap.ts";
 import { TimeIndex } from "./time-index.ts";
 import type { TopicConfig } from "./topic-config.ts";
 
@@ -33,6 +36,8 @@ export interface RecoveryInput {
   readonly recoveryPoint: number | undefined;
   readonly highWatermark: number | undefined;
   readonly logStartOffset: number | undefined;
+  /** How far compaction has come; undefined: never compacted, so that no offset may be missing. */
+  readonly cleanedTo?: number | undefined;
   /** An operator's wish: cut at the first damage instead of refusing, and keep what is cut off beside as *.corrupt. */
   readonly truncateCorruption?: boolean;
 }
@@ -45,6 +50,7 @@ export interface RecoveredLog {
   readonly logStartOffset: number;
   readonly logEndOffset: number;
   readonly highWatermark: number;
+  readonly cleanedTo: number | undefined;
   readonly scannedBytes: number;
   readonly cutBytes: number;
 }
@@ -99,6 +105,10 @@ class Recovery {
     return this.#input.config.flushMessages === 1;
   }
 
+  get #mayHaveGaps(): boolean {
+    return this.#input.config.cleanupPolicy.compact || this.#input.cleanedTo !== undefined;
+  }
+
   /** By the checkpoints everything below is on the medium. A relaxed topic's high watermark says nothing about that. */
   get #syncedOffset(): number {
     const { recoveryPoint, highWatermark } = this.#input;
@@ -146,9 +156,13 @@ class Recovery {
   /** Removes leftovers; gives the base offsets of the segments that do not lie below the log start. */
   async #findSegments(): Promise<number[]> {
     const { disk } = this.#context;
+    await settleSwaps(this.#context, this.#directory, this.#input.truncateCorruption ?? false).catch((error) => {
+      throw error instanceof SegmentCorruptError ? new LogCorruptError(error.message) : error;
+    });
     const entries = await disk.list(this.#directory);
     for (const { name, kind } of entries)
-      if (kind === "file" && /\.(deleted|cleaned|tmp)$/.test(name)) await disk.removeFile(`${this.#directory}/${name}`);
+      if (kind === "file" && /\.(deleted|cleaned|tmp|index\.swap|timeindex\.swap)$/.test(name))
+        await disk.removeFile(`${this.#directory}/${name}`);
     const logs = entries.filter(({ name }) => /^\d{20}\.log$/.test(name));
     const odd = logs.find(({ kind }) => kind !== "file");
     if (odd) throw new LogCorruptError(`${this.#directory}/${odd.name} is not a file`);
@@ -211,7 +225,7 @@ class Recovery {
   #followsOn({ baseOffset }: FoundSegment): boolean {
     const next = this.#nextOffset;
     if (next === undefined || baseOffset === next) return true;
-    if (baseOffset > next && this.#input.config.cleanupPolicy.compact) return true;
+    if (baseOffset > next && this.#mayHaveGaps) return true;
     this.#damage(`segment ${baseOffset} should begin at ${next}`);
     return false;
   }
@@ -282,10 +296,9 @@ class Recovery {
 
   #checkBatch(header: BatchHeader): string | undefined {
     const next = this.#nextOffset!;
-    const compacted = this.#input.config.cleanupPolicy.compact;
     if (header.lastOffsetDelta < 0 || header.recordsCount < 0)
       return `a batch says it has ${header.recordsCount} records`;
-    if (compacted ? header.baseOffset < next : header.baseOffset !== next)
+    if (this.#mayHaveGaps ? header.baseOffset < next : header.baseOffset !== next)
       return `a batch at offset ${header.baseOffset} where ${next} is due`;
     if (header.partitionLeaderEpoch < this.#lastEpoch)
       return `a batch of leader epoch ${header.partitionLeaderEpoch} after one of ${this.#lastEpoch}`;
@@ -314,7 +327,7 @@ class Recovery {
     const torn = !this.#input.clean && isLast && offset >= this.#syncedOffset && withinLastWrite;
     if (!torn) {
       this.#damage(`${file.path}: at byte ${position} (offset ${offset}): ${reason}`);
-      await this.#copyAside(file, position);
+      await copyAside(this.#context.disk, file, position);
     }
     logger.warn({ segment: file.path, position, offset, bytes, reason }, "cut a torn write off the end of the log");
     observer.tornTailCut(bytes);
@@ -326,21 +339,6 @@ class Recovery {
     if (!this.#input.truncateCorruption) throw new LogCorruptError(reason);
     this.#context.logger.error({ reason }, "the log is damaged here; it is truncated, as asked");
     this.#damaged = true;
-  }
-
-  /** Keeps the bytes from `position` on in a file beside. */
-  async #copyAside(file: DiskFile, position: number): Promise<void> {
-    const path = `${file.path}.${position}.corrupt`;
-    if (await this.#context.disk.stat(path)) await this.#context.disk.removeFile(path); // of a truncation that was not finished
-    const aside = await this.#context.disk.create(path);
-    const chunk = new Uint8Array(copyChunkBytes);
-    for (let at = position; at < file.sizeBytes; ) {
-      const filled = await file.read(at, chunk);
-      await aside.append([chunk.subarray(0, filled)]);
-      at += filled;
-    }
-    await aside.sync();
-    await aside.close();
   }
 
   /** The segment before the damage takes appends again. */
@@ -389,10 +387,9 @@ class Recovery {
       logStartOffset,
       logEndOffset,
       highWatermark,
+      cleanedTo: this.#input.cleanedTo,
       scannedBytes: this.#scannedBytes,
       cutBytes: this.#cutBytes,
     };
   }
 }
-
-const copyChunkBytes = 1024 * 1024;

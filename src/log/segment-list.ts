@@ -1,6 +1,8 @@
 // The segments of one log, oldest first; the last is active. Finds the segment of an offset, reads across segments, and lets go of
-// the oldest: out of sight at once, renamed, and removed when those who still read them have had time.
+// the oldest: out of sight at once, renamed, and removed when those who still read them have had time. Compaction puts others in
+// the place of some.
 
+import { assert } from "../assert.ts";
 import type { Timer } from "../io/clock.ts";
 import type { LogContext } from "./log-context.ts";
 import { dueSegments, type RetentionRules } from "./retention.ts";
@@ -63,20 +65,51 @@ export class SegmentList {
     }
   }
 
-  /** As PartitionLog.findTimestamp. */
+  /** As PartitionLog.findTimestamp. Goes on by offset: the segments may be others after each look. */
   async findTimestamp(timestamp: number, fromOffset: number, endOffset: number): Promise<Uint8Array | undefined> {
-    for (const segment of this.#segments.slice(this.#indexOf(fromOffset))) {
-      if (segment.baseOffset >= endOffset || !this.#segments.includes(segment)) continue;
-      if ((await segment.largestTimestamp()) < timestamp || !this.#segments.includes(segment)) continue;
-      const batch = await segment.findTimestamp(timestamp, fromOffset, endOffset, segment.sizeBytes);
-      if (batch) return batch;
+    for (let from = fromOffset; ; ) {
+      const i = this.#indexOf(from);
+      const segment = this.#segments[i]!;
+      const next = this.#segments[i + 1]?.baseOffset;
+      if (segment.baseOffset >= endOffset) return undefined;
+      const mayHoldIt = (await segment.largestTimestamp()) >= timestamp;
+      if (mayHoldIt && !this.#segments.includes(segment) && from >= this.firstOffset) continue; // look at what took its place
+      if (mayHoldIt && this.#segments.includes(segment)) {
+        const batch = await segment.findTimestamp(timestamp, from, endOffset, segment.sizeBytes);
+        if (batch) return batch;
+      }
+      if (next === undefined) return undefined;
+      from = Math.max(from, next);
     }
-    return undefined;
+  }
+
+  /** All but the active one. */
+  sealed(): readonly Segment[] {
+    return this.#segments.slice(0, -1);
+  }
+
+  /** Whether these, in a row, are all still part of the log. */
+  holds(segments: readonly Segment[]): boolean {
+    const first = this.#segments.indexOf(segments[0]!);
+    return first >= 0 && segments.every((segment, i) => this.#segments[first + i] === segment);
+  }
+
+  /** From now on `after` stands for `before`, whose files are gone; they are closed once their readers are done. */
+  replace(before: readonly Segment[], after: readonly Segment[]): void {
+    assert(this.holds(before), "segments are replaced that are not there");
+    this.#segments.splice(this.#segments.indexOf(before[0]!), before.length, ...after);
+    for (const segment of before) {
+      const closing = segment
+        .close()
+        .catch((error) => this.#context.logger.warn({ err: error, segment: segment.path }, "a replaced segment's file"))
+        .finally(() => this.#removing.delete(closing));
+      this.#removing.add(closing);
+    }
   }
 
   /** Reads what `dueFor` goes by, so that it need not wait for the disk later. */
   async loadTimestamps(): Promise<void> {
-    for (const segment of [...this.#segments]) await segment.largestTimestamp();
+    for (const segment of [...this.#segments]) if (this.#segments.includes(segment)) await segment.largestTimestamp();
   }
 
   /** How many of the oldest retention lets go; may be all. */

@@ -32,7 +32,7 @@ export class Segment {
   #firstTimestamp: number | undefined;
   #bytesSinceIndexEntry = 0;
   readonly #createdMs: number;
-  /** Its files have other names; they are about to go. */
+  /** Its files have other names, or none; they are about to go. */
   #isAside = false;
   #readers = 0;
   #closing: (() => void) | undefined;
@@ -62,9 +62,9 @@ export class Segment {
     this.#createdMs = context.clock.nowMs();
   }
 
-  /** Makes an empty active segment. Its name is not durable before the directory is synced. */
-  static async create(context: LogContext, directory: string, baseOffset: number): Promise<Segment> {
-    const file = await context.disk.create(`${directory}/${segmentFileName(baseOffset, ".log")}`);
+  /** Makes an empty active segment. Its name, with `suffix` until it is renamed, is not durable before the directory is synced. */
+  static async create(context: LogContext, directory: string, baseOffset: number, suffix = ""): Promise<Segment> {
+    const file = await context.disk.create(`${directory}/${segmentFileName(baseOffset, ".log")}${suffix}`);
     return new Segment(context, directory, baseOffset, file, {
       active: true,
       sizeBytes: 0,
@@ -111,7 +111,8 @@ export class Segment {
   noteBatch(header: BatchHeader, indexIntervalBytes: number): void {
     const { offsets, times } = this.#activeIndexes();
     if (this.#firstTimestamp === undefined) this.#firstTimestamp = header.maxTimestamp;
-    if (header.maxTimestamp > (this.#largest?.timestamp ?? -1))
+    // A batch that compaction has emptied still says when its producer wrote, but there is nothing of that time in it.
+    if (header.recordsCount > 0 && header.maxTimestamp > (this.#largest?.timestamp ?? -1))
       this.#largest = { timestamp: header.maxTimestamp, offset: header.lastOffset };
     if (this.#bytesSinceIndexEntry > indexIntervalBytes) {
       offsets.append(header.lastOffset, this.#sizeBytes);
@@ -217,7 +218,8 @@ export class Segment {
       const { bad, position } = await scanBatches(this.#file, from, endPosition, (header, at, bytes) => {
         if (at === from && from > 0) this.#requireBefore(header, target, from);
         if (header.lastOffset >= endOffset) return beyondBound;
-        if (header.maxTimestamp < timestamp || header.lastOffset < fromOffset) return undefined;
+        if (header.maxTimestamp < timestamp || header.lastOffset < fromOffset || header.recordsCount === 0)
+          return undefined;
         found = bytes.slice();
         return beyondBound;
       });
@@ -226,8 +228,32 @@ export class Segment {
     });
   }
 
+  /** Whole, sound batches from byte `position` on, at most `bytesMax` but at least one; empty at the end. */
+  async readChunk(position: number, bytesMax: number): Promise<Uint8Array> {
+    return this.#whileOpen(async () => {
+      if (position === this.#sizeBytes) return new Uint8Array(0);
+      const wanted = Math.min(Math.max(bytesMax, batchHeaderBytes), this.#sizeBytes - position);
+      const bytes = await this.#readAt(position, wanted);
+      const view = viewOf(bytes);
+      const end = lastWhole(view, 0, bytesMax, Number.POSITIVE_INFINITY);
+      const batches =
+        end > 0 ? bytes.subarray(0, end) : await this.#readAt(position, batchSizeAt(view, 0), this.#sizeBytes);
+      return soundBatches(batches, true, this.#context.codecs, this.path);
+    });
+  }
+
+  /** Removes the files; the batches can be read by those who do until close. */
+  async remove(): Promise<void> {
+    this.#isAside = true;
+    for (const kind of [".index", ".timeindex", ".log"] as const) {
+      const path = `${this.#directory}/${segmentFileName(this.baseOffset, kind)}`;
+      if (await this.#context.disk.stat(path)) await this.#context.disk.removeFile(path);
+    }
+  }
+
   /** Renames the files out of the way; they can be read by those who do until close. */
   async renameAside(suffix: string): Promise<readonly string[]> {
+    this.#isAside = true;
     const renamed: string[] = [];
     for (const kind of [".log", ".index", ".timeindex"] as const) {
       const path = `${this.#directory}/${segmentFileName(this.baseOffset, kind)}`;
@@ -235,7 +261,6 @@ export class Segment {
       await this.#context.disk.rename(path, path + suffix);
       renamed.push(path + suffix);
     }
-    this.#isAside = true;
     return renamed;
   }
 
@@ -325,6 +350,7 @@ export class Segment {
   async #readIndexes(): Promise<Indexes> {
     const { disk, logger } = this.#context;
     const indexes = await readIndexFiles(disk, this.#directory, this.baseOffset, this.#sizeBytes);
+    if (this.#isAside) return this.#rebuildIndexes(); // the files of that name are, or are about to be, another segment's
     if (indexes) return indexes;
     logger.warn({ segment: this.path }, "an index is missing or damaged; it is made again from the segment");
     return await this.#rebuildIndexes();

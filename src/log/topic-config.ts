@@ -21,6 +21,14 @@ export interface TopicConfig {
   readonly flushMessages: number;
   /** Infinity: only flush.messages counts. */
   readonly flushMs: number;
+  /** Of what may be compacted, the part that was not yet; above it compaction is due. */
+  readonly minCleanableDirtyRatio: number;
+  /** Younger records are not compacted. */
+  readonly minCompactionLagMs: number;
+  /** Infinity: only the ratio counts. */
+  readonly maxCompactionLagMs: number;
+  /** How long a tombstone stays once all it deletes is gone. */
+  readonly deleteRetentionMs: number;
   readonly messageTimestampType: "CreateTime" | "LogAppendTime";
   /** How far before and after now a record's timestamp may lie; Infinity: any. */
   readonly messageTimestampBeforeMaxMs: number;
@@ -35,6 +43,8 @@ interface NumberKind {
   readonly default: number;
   readonly min: number;
   readonly max: number;
+  /** Need not be whole. */
+  readonly isFraction?: boolean;
 }
 interface ChoiceKind {
   readonly kind: "choice";
@@ -56,12 +66,7 @@ const table = {
   "cleanup.policy": {
     kind: "choice",
     default: "delete",
-    choices: ["delete"],
-    refused: {
-      compact: "compaction is not there yet",
-      "compact,delete": "compaction is not there yet",
-      "delete,compact": "compaction is not there yet",
-    },
+    choices: ["delete", "compact", "compact,delete", "delete,compact"],
   },
   "compression.type": {
     kind: "choice",
@@ -74,13 +79,17 @@ const table = {
       ]),
     ),
   },
+  "delete.retention.ms": number(86_400_000, 0, unlimited),
   "flush.messages": number(1, 1, unlimited),
   "flush.ms": number(unlimited, 0, unlimited),
   "index.interval.bytes": number(4096, 0, int32Max),
+  "max.compaction.lag.ms": number(unlimited, 1, unlimited),
   "max.message.bytes": number(1_048_588, 0, int32Max),
   "message.timestamp.after.max.ms": number(3_600_000, 0, unlimited),
   "message.timestamp.before.max.ms": number(unlimited, 0, unlimited),
   "message.timestamp.type": { kind: "choice", default: "CreateTime", choices: ["CreateTime", "LogAppendTime"] },
+  "min.cleanable.dirty.ratio": { kind: "number", default: 0.5, min: 0, max: 1, isFraction: true },
+  "min.compaction.lag.ms": number(0, 0, unlimited),
   "min.insync.replicas": number(1, 1, int32Max),
   "retention.bytes": number(-1, -1, unlimited),
   "retention.ms": number(604_800_000, -1, unlimited),
@@ -97,7 +106,7 @@ export const topicConfigNames = Object.keys(table) as readonly ConfigName[];
 
 /** Kafka's configs that change nothing here; taken by no one, so that nobody believes they do. */
 const notSupported =
-  /^(remote\.|local\.retention\.|preallocate$|file\.delete\.delay\.ms$|follower\.replication|leader\.replication|segment\.jitter\.ms$|(gzip|lz4|zstd)?\.?compression\.(gzip|lz4|zstd)\.level$|unclean\.leader\.election\.enable$|(min|max)\.compaction\.lag\.ms$|min\.cleanable\.dirty\.ratio$|delete\.retention\.ms$|internal\.|message\.downconversion|message\.format)/;
+  /^(remote\.|local\.retention\.|preallocate$|file\.delete\.delay\.ms$|follower\.replication|leader\.replication|segment\.jitter\.ms$|(gzip|lz4|zstd)?\.?compression\.(gzip|lz4|zstd)\.level$|unclean\.leader\.election\.enable$|internal\.|message\.downconversion|message\.format)/;
 
 /** The overrides as they are stored, or INVALID_CONFIG that says which and why. null is not a value here. */
 export function parseTopicConfig(
@@ -132,18 +141,25 @@ export function topicConfig(overrides: Readonly<Record<string, unknown>>): Topic
   };
   const textOf = (name: ConfigName) => (overrides[name] as string | undefined) ?? String(table[name].default);
   const policies = textOf("cleanup.policy").split(",");
+  const cleanupPolicy = { delete: policies.includes("delete"), compact: policies.includes("compact") };
+  const maxCompactionLagMs = numberOf("max.compaction.lag.ms");
   return {
-    cleanupPolicy: { delete: policies.includes("delete"), compact: policies.includes("compact") },
+    cleanupPolicy,
     retentionMs: numberOf("retention.ms"),
     retentionBytes: numberOf("retention.bytes"),
     segmentBytes: numberOf("segment.bytes"),
-    segmentMs: numberOf("segment.ms"),
+    // Only a sealed segment can be compacted in time.
+    segmentMs: Math.min(numberOf("segment.ms"), cleanupPolicy.compact ? maxCompactionLagMs : Number.POSITIVE_INFINITY),
     segmentIndexBytes: numberOf("segment.index.bytes"),
     indexIntervalBytes: numberOf("index.interval.bytes"),
     maxMessageBytes: numberOf("max.message.bytes"),
     minInsyncReplicas: numberOf("min.insync.replicas"),
     flushMessages: numberOf("flush.messages"),
     flushMs: numberOf("flush.ms"),
+    minCleanableDirtyRatio: numberOf("min.cleanable.dirty.ratio"),
+    minCompactionLagMs: numberOf("min.compaction.lag.ms"),
+    maxCompactionLagMs,
+    deleteRetentionMs: numberOf("delete.retention.ms"),
     messageTimestampType: textOf("message.timestamp.type") as TopicConfig["messageTimestampType"],
     messageTimestampBeforeMaxMs: numberOf("message.timestamp.before.max.ms"),
     messageTimestampAfterMaxMs: numberOf("message.timestamp.after.max.ms"),
@@ -156,10 +172,14 @@ function parseValue(name: string, value: unknown): ConfigValue {
   return kind.kind === "number" ? parseNumber(name, value, kind) : parseChoice(name, value, kind);
 }
 
-function parseNumber(name: string, value: unknown, { min, max }: NumberKind): number {
-  const parsed = typeof value === "string" && /^-?\d{1,19}$/.test(value) ? Number(value) : value;
-  if (typeof parsed !== "number" || !Number.isInteger(parsed))
-    throw invalid(name, `must be a whole number, not ${shown(value)}`);
+const wholeText = /^-?\d{1,19}$/;
+const fractionText = /^\d{1,3}(\.\d{1,15})?$/;
+
+function parseNumber(name: string, value: unknown, { min, max, isFraction = false }: NumberKind): number {
+  const text = isFraction ? fractionText : wholeText;
+  const parsed = typeof value === "string" && text.test(value) ? Number(value) : value;
+  if (typeof parsed !== "number" || !(isFraction ? Number.isFinite(parsed) : Number.isInteger(parsed)))
+    throw invalid(name, `must be a ${isFraction ? "" : "whole "}number, not ${shown(value)}`);
   if (parsed < min || parsed > max)
     throw invalid(name, `must be from ${min} to ${max === unlimited ? "2^63−1" : max}, not ${parsed}`);
   return presented(parsed);

@@ -105,6 +105,11 @@ const table = {
     labels: [],
     help: "Bytes cut from the ends of segments as torn writes during recovery.",
   },
+  millrace_compaction_bytes_total: {
+    type: "counter",
+    labels: ["stage"],
+    help: "Bytes of the segments that compaction replaced, and of those it put in their place (stage before, after).",
+  },
 } as const satisfies Record<string, MetricInfo>;
 
 export type MetricName = keyof typeof table;

@@ -8,6 +8,7 @@ export interface LogMetrics {
   duplicateBatch(): void;
   sequenceError(): void;
   tornTailCut(bytes: number): void;
+  compacted(bytesBefore: number, bytesAfter: number): void;
 }
 
 export function logMetrics(metrics: Metrics): LogMetrics {
@@ -18,6 +19,8 @@ export function logMetrics(metrics: Metrics): LogMetrics {
   const duplicates = metrics.counter("millrace_duplicate_batches_total", {});
   const sequenceErrors = metrics.counter("millrace_sequence_errors_total", {});
   const truncated = metrics.counter("millrace_truncated_bytes_total", {});
+  const compactedFrom = metrics.counter("millrace_compaction_bytes_total", { stage: "before" });
+  const compactedTo = metrics.counter("millrace_compaction_bytes_total", { stage: "after" });
   return {
     groupWritten(batches, bytes, milliseconds) {
       appendSeconds.observe(milliseconds / 1000);
@@ -28,5 +31,9 @@ export function logMetrics(metrics: Metrics): LogMetrics {
     duplicateBatch: () => duplicates.inc(),
     sequenceError: () => sequenceErrors.inc(),
     tornTailCut: (bytes) => truncated.inc(bytes),
+    compacted(bytesBefore, bytesAfter) {
+      compactedFrom.inc(bytesBefore);
+      compactedTo.inc(bytesAfter);
+    },
   };
 }

@@ -91,6 +91,11 @@ export const hasDeleteHorizon = (header: BatchHeader): boolean => (header.attrib
 export const hasUnknownAttributes = (header: BatchHeader): boolean =>
   (header.attributes & 0xffff & ~knownAttributes) !== 0;
 
+/** The attributes of a batch that is written again, not compressed, with a delete horizon or as it was in that. */
+export function rewrittenAttributes(header: BatchHeader, setsDeleteHorizon: boolean): number {
+  return (header.attributes & ~codecMask) | (setsDeleteHorizon ? deleteHorizonBit : 0);
+}
+
 /** The size the batch at `position` says it has; needs the first batchPrefixBytes. Anything may stand there: check it. */
 export function batchSizeAt(view: DataView, position: number): number {
   return view.getInt32(position + at.batchLength) + batchPrefixBytes;

@@ -48,6 +48,9 @@ export class RecordReader {
   /** −1: the value is null. */
   valueLength = -1;
   headersCount = 0;
+  /** What follows the offset delta, up to the record's end: what does not depend on the batch's base. */
+  restStart = 0;
+  end = 0;
   readonly #header: BatchHeader;
   readonly #logAppendTime: boolean;
   readonly #reader: VarintReader;
@@ -100,6 +103,8 @@ export class RecordReader {
     this.attributes = this.bytes[reader.position++]!;
     this.timestampDelta = reader.varlong();
     this.offsetDelta = reader.varint();
+    this.restStart = reader.position;
+    this.end = reader.end;
     this.keyLength = this.#span(reader, "key");
     this.keyStart = reader.position - Math.max(this.keyLength, 0);
     this.valueLength = this.#span(reader, "value");

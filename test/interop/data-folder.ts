@@ -36,7 +36,15 @@ const context: LogContext = {
   diskGuard: { low: false, refusal: () => new BrokerError("KAFKA_STORAGE_ERROR", "the disk is full") },
 };
 
-const managerSettings = { recoveryConcurrency: 4, checkpointIntervalMs: dayMs, retentionCheckMs: dayMs };
+const managerSettings = {
+  recoveryConcurrency: 4,
+  checkpointIntervalMs: dayMs,
+  retentionCheckMs: dayMs,
+  compactionCheckMs: dayMs,
+  compactionPerSecondBytes: 1024 * mebibyte,
+  compactionKeyMapBytesMax: mebibyte,
+  decompressedBytesMax: mebibyte,
+};
 
 export function topicConfig(changed: Partial<TopicConfig> = {}): TopicConfig {
   return {
@@ -52,6 +60,10 @@ export function topicConfig(changed: Partial<TopicConfig> = {}): TopicConfig {
     flushMs: Number.POSITIVE_INFINITY,
     maxMessageBytes: mebibyte,
     minInsyncReplicas: 1,
+    minCleanableDirtyRatio: 0.5,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    deleteRetentionMs: dayMs,
     messageTimestampBeforeMaxMs: Number.POSITIVE_INFINITY,
     messageTimestampAfterMaxMs: Number.POSITIVE_INFINITY,
     ...changed,

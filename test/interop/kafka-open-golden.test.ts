@@ -89,7 +89,8 @@ describe.each([
       const readable = stored.filter((batch) => batch.lastOffset >= log.logStartOffset);
       for (const { maxTimestamp } of readable) {
         const found = await log.findTimestamp(maxTimestamp, log.logStartOffset, log.logEndOffset);
-        const first = readable.find((batch) => batch.maxTimestamp >= maxTimestamp);
+        // A batch that Kafka's cleaner has emptied holds nothing of that time.
+        const first = readable.find((batch) => batch.maxTimestamp >= maxTimestamp && batch.recordsCount > 0);
         expect(found && batchesOf(found)[0]?.baseOffset).toBe(first?.baseOffset);
       }
     },

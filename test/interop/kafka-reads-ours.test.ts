@@ -17,7 +17,15 @@ import type { LogManager } from "../../src/log/log-manager.ts";
 import { reservedProducerIdMin } from "../../src/protocol/batch-validation.ts";
 import type { RecordToWrite } from "../../src/protocol/record.ts";
 import { needs } from "../required-tools.ts";
-import { appendBatch, appendRecords, logOf, openFolder, type TopicInFolder, topicConfig } from "./data-folder.ts";
+import {
+  appendBatch,
+  appendRecords,
+  logOf,
+  openFolder,
+  readAll,
+  type TopicInFolder,
+  topicConfig,
+} from "./data-folder.ts";
 import { expectedPartition, goldenData } from "./golden-folder.ts";
 import { batchesOf, epochsOf, offsetIndexOf, timeIndexOf } from "./our-reading.ts";
 
@@ -238,6 +246,52 @@ needs("java", "maven").describe("Kafka reads what we wrote", () => {
     const withEntries = (from: Dump) =>
       [...from.files.values()].filter(({ offsetIndex, timeIndex }) => offsetIndex.length + timeIndex.length > 0).length;
     expect(withEntries(theirs)).toBe(withEntries(dump));
+  });
+
+  test("Kafka has no complaint about what compaction has left, and finds the same records", async () => {
+    const compacted = join(scratch, "compacted");
+    mkdirSync(compacted);
+    const config = topicConfig({
+      ...small,
+      cleanupPolicy: { compact: true, delete: false },
+      minCleanableDirtyRatio: 0,
+      deleteRetentionMs: 3_600_000,
+    });
+    const topic = { topic: "compacted", topicId: "Y29tcGFjdGVkLWNvbXBhYw", config };
+    await writeIdentity(disk, compacted, {
+      clusterId: "bWlsbHJhY2UtdGVzdGluZw",
+      brokerId: 1,
+      directoryId: "ZGlyZWN0b3J5LW9mLW91cg",
+    });
+    const manager = await openFolder(compacted, []);
+    await manager.create([{ ...topic, partition: 0 }]);
+    const log = logOf(manager, "compacted");
+    log.listen({ advanced: () => log.advanceHighWatermark(log.acknowledgedOffset), wentOffline() {} });
+    await log.becomeLeader(1);
+    for (let turn = 0; turn < 150; turn++) {
+      const records = recordsOf(turn).map((record, i) => ({
+        ...record,
+        key: encoder.encode(`key ${(turn * 3 + i) % 11}`),
+      }));
+      const early = { producerId: 7n, producerEpoch: 0, baseSequence: 0 };
+      await appendRecords(log, records, turn === 2 ? early : undefined);
+    }
+    const { sizeBytes, segmentCount } = log;
+    await manager.compact();
+    expect(log.sizeBytes).toBeLessThan(sizeBytes / 2);
+    for (let turn = 0; turn < 40; turn++)
+      await appendRecords(log, [{ ...recordsOf(turn)[0]!, key: encoder.encode(`key ${turn % 11}`) }]);
+    await manager.compact(); // puts the small segments of the first round together
+    expect(log.segmentCount).toBeLessThan(segmentCount);
+    const ours = batchesOf(await readAll(log));
+    await manager.close(1);
+    const [theirs, folder] = await Promise.all([dumpLogSegments(segmentFiles(compacted)), readWithKafka(compacted)]);
+    expect(theirs.complaints).toEqual([]);
+    const batches = folder.partitions["compacted-0"]!.segments.flatMap((segment) => segment.batches);
+    const plain = ({ position: _position, ...batch }: Pick<ExpectedBatch, "position">) => batch;
+    expect(ours.map(plain)).toEqual(batches.map(plain));
+    expect(batches.some((batch) => batch.deleteHorizonMs !== undefined)).toBe(true);
+    expect(batches.filter((batch) => batch.producerId === "7")).toMatchObject([{ recordsCount: 0 }]);
   });
 
   test("a damaged byte is a complaint", async () => {

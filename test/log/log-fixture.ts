@@ -41,6 +41,13 @@ export function logContext(disk: Disk, clock: Clock, settings: Partial<LogContex
   };
 }
 
+export const compactionSettings = {
+  compactionCheckMs: 3_600_000_000,
+  compactionPerSecondBytes: 1024 * 1024 * 1024,
+  compactionKeyMapBytesMax: 64 * 1024,
+  decompressedBytesMax: 1024 * 1024,
+};
+
 export const directory = "data/t-0";
 export const identity = { topic: "t", topicId: "AAAAAAAAAAAAAAAAAAAAAA", partition: 0, directory };
 

@@ -30,10 +30,27 @@ test("without overrides a topic has Kafka's defaults, but syncs every acknowledg
     minInsyncReplicas: 1,
     flushMessages: 1,
     flushMs: Number.POSITIVE_INFINITY,
+    minCleanableDirtyRatio: 0.5,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    deleteRetentionMs: 86_400_000,
     messageTimestampType: "CreateTime",
     messageTimestampBeforeMaxMs: Number.POSITIVE_INFINITY,
     messageTimestampAfterMaxMs: 3_600_000,
   });
+});
+
+test("compaction: policies, ratio and lags", () => {
+  const overrides = parse({
+    "cleanup.policy": "compact,delete",
+    "min.cleanable.dirty.ratio": "0.25",
+    "max.compaction.lag.ms": 60_000,
+  });
+  expect(overrides["min.cleanable.dirty.ratio"]).toBe(0.25);
+  const config = topicConfig(overrides);
+  expect(config.cleanupPolicy).toEqual({ delete: true, compact: true });
+  expect(config).toMatchObject({ minCleanableDirtyRatio: 0.25, maxCompactionLagMs: 60_000, segmentMs: 60_000 });
+  expect(topicConfig(parse({ "cleanup.policy": "compact" })).cleanupPolicy).toEqual({ delete: false, compact: true });
 });
 
 test("numbers are taken as such and as text, choices as text", () => {
@@ -112,12 +129,14 @@ describe("INVALID_CONFIG", () => {
       { "message.timestamp.type": "createTime" },
       'message.timestamp.type must be "CreateTime" or "LogAppendTime", not "createTime"',
     ],
-    [{ "cleanup.policy": "compact" }, 'cleanup.policy must be "delete", not "compact" (compaction is not there yet)'],
     [
-      { "cleanup.policy": "compact,delete" },
-      'cleanup.policy must be "delete", not "compact,delete" (compaction is not there yet)',
+      { "cleanup.policy": "toString" },
+      'cleanup.policy must be "delete" or "compact" or "compact,delete" or "delete,compact", not "toString"',
     ],
-    [{ "cleanup.policy": "toString" }, 'cleanup.policy must be "delete", not "toString"'],
+    [{ "min.cleanable.dirty.ratio": 1.01 }, "min.cleanable.dirty.ratio must be from 0 to 1, not 1.01"],
+    [{ "min.cleanable.dirty.ratio": "half" }, 'min.cleanable.dirty.ratio must be a number, not "half"'],
+    [{ "max.compaction.lag.ms": 0 }, "max.compaction.lag.ms must be from 1 to 2^63−1, not 0"],
+    [{ "delete.retention.ms": 0.5 }, "delete.retention.ms must be a whole number, not 0.5"],
     [
       { "compression.type": "zstd" },
       'compression.type must be "producer", not "zstd" (batches are stored as the producer sent them)',

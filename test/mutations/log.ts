@@ -6,6 +6,8 @@ const crashStates = "test/simulation/log-crash-states.test.ts";
 const damage = "test/simulation/log-damage.test.ts";
 const rules = "test/simulation/log-rules.test.ts";
 const nthIo = "test/simulation/log-nth-io.test.ts";
+const compaction = "test/log/compaction.test.ts";
+const compactionCrashes = "test/simulation/compaction-crash-states.test.ts";
 
 export const logMutations: readonly Mutation[] = [
   {
@@ -225,5 +227,61 @@ export const logMutations: readonly Mutation[] = [
     replace: "      monotonicMs: clock.nowMs(),",
     caughtBy: rules,
     test: "wall clock",
+  },
+  {
+    name: "compaction-above-high-watermark",
+    file: "src/log/compaction-rules.ts",
+    find: "    if (segment.nextOffset > highWatermark) break;",
+    replace: "    if (segment.nextOffset < 0 && highWatermark < 0) break;",
+    caughtBy: compaction,
+    test: "high watermark",
+  },
+  {
+    name: "tombstone-removed-before-its-horizon",
+    file: "src/log/batch-cleaner.ts",
+    find: "horizonMs === undefined || nowMs < horizonMs)",
+    replace: "horizonMs === undefined || nowMs < 0)",
+    caughtBy: compaction,
+    test: "horizon",
+  },
+  {
+    name: "horizon-set-on-what-was-not-mapped",
+    file: "src/log/batch-cleaner.ts",
+    find: " && header.lastOffset < rules.mappedTo;",
+    replace: ";",
+    caughtBy: compaction,
+    test: "behind what was mapped",
+  },
+  {
+    name: "producers-last-batches-dropped",
+    file: "src/log/group-cleaning.ts",
+    find: "const isRemembered = remembered.has(",
+    replace: "const isRemembered = remembered.size < 0 && remembered.has(",
+    caughtBy: compaction,
+    test: "any history",
+  },
+  {
+    name: "gaps-forgotten-with-the-policy",
+    file: "src/log/log-compaction.ts",
+    find: "return this.#cleanedTo !== undefined || this",
+    replace: "return this",
+    caughtBy: compaction,
+    test: "another policy",
+  },
+  {
+    name: "swap-without-fsync",
+    file: "src/log/group-cleaning.ts",
+    find: "      for (const segment of this.#written) await segment.sync();",
+    replace: "",
+    caughtBy: compactionCrashes,
+    test: "merged, tombstones, producers': every crash",
+  },
+  {
+    name: "swap-decided-before-it-is-whole",
+    file: "src/log/segment-swap.ts",
+    find: "after.toReversed()",
+    replace: "after",
+    caughtBy: compactionCrashes,
+    test: "becomes three': every crash",
   },
 ];

@@ -11,7 +11,7 @@ import { topicConfig } from "../../src/log/topic-config.ts";
 import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { partitionFolderName } from "../../src/protocol/topic-partition.ts";
 import { Partition } from "../../src/replication/partition.ts";
-import { logContext } from "../log/log-fixture.ts";
+import { compactionSettings, logContext } from "../log/log-fixture.ts";
 import { LawBroken } from "./laws/law-broken.ts";
 import type { ExpectedLog, History } from "./log-history.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
@@ -55,7 +55,7 @@ export class LogProcess {
     };
     const context: LogContext = { ...logContext(disk, clock, settings), diskGuard: guard };
     const lock = await disk.lock(dataDir);
-    const managerSettings = { recoveryConcurrency: 2, checkpointIntervalMs, retentionCheckMs };
+    const managerSettings = { ...compactionSettings, recoveryConcurrency: 2, checkpointIntervalMs, retentionCheckMs };
     const manager = await LogManager.open(context, dataDir, managerSettings, lock);
     await manager.load([...history.logs.values()].map(knownPartition), (topicId) => history.deletedIds.has(topicId));
     return new LogProcess(clock, manager, guard, history);
