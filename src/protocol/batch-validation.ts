@@ -188,7 +188,7 @@ function walkRecords(reader: RecordReader, header: BatchHeader, limits: ProduceL
     throw invalid(`${withoutKey.count} records have no key, which a compacted topic needs`, withoutKey.indexes);
   }
   if (outOfTime.count > 0) {
-    throw new BrokerError("INVALID_TIMESTAMP", `${outOfTime.count} of the records lie outside the topic's time bounds`, {
+    throw new BrokerError("INVALID_TIMESTAMP", `${outOfTime.count} records lie outside the topic's time bounds`, {
       fields: { recordIndexes: outOfTime.indexes },
     });
   }

@@ -205,7 +205,7 @@ const rules: Refusal[] = [
     what: "a record too far in the future",
     batch: () => encode([keyed, at(nowMs + hourMs + 1), at(nowMs + hourMs)]),
     code: "INVALID_TIMESTAMP",
-    detail: /^1 of the records lie outside/,
+    detail: /^1 records lie outside/,
     fields: { recordIndexes: [1] },
   },
   {
@@ -213,7 +213,7 @@ const rules: Refusal[] = [
     batch: () => encode([keyed, at(nowMs - 1_000), at(nowMs - 1_001), at(5), at(-1)]),
     limits: { timestampBeforeMaxMs: 1_000 },
     code: "INVALID_TIMESTAMP",
-    detail: /^2 of the records lie outside/,
+    detail: /^2 records lie outside/,
     fields: { recordIndexes: [2, 3] },
   },
   {
@@ -307,7 +307,7 @@ records.push(
       return changed((_, bytes) => (bytes[batchHeaderBytes + second + 2] = 2 * 20 - 1), batch);
     },
     code: "INVALID_TIMESTAMP",
-    detail: /^1 of the records lie outside/,
+    detail: /^1 records lie outside/,
     fields: { recordIndexes: [1] },
     deep: true,
   },
