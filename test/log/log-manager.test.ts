@@ -240,8 +240,7 @@ describe("a life of a data folder", () => {
     expect(log.compaction.cleanedTo).toBe(2);
     await folder.manager.delete([{ topic: "a", topicId: idOf("A"), partition: 0 }]);
     await folder.add("a", idOf("B"), compact);
-    folder.restart();
-    const loaded = await readOffsets(folder.disk.startProcess(), "data", offsetCheckpointNames.cleaner);
+    const loaded = await readOffsets(folder.process, "data", offsetCheckpointNames.cleaner);
     expect([...loaded!.keys()]).toEqual([]);
   });
 
