@@ -142,6 +142,7 @@ export class LogManager {
       for (const partition of partitions) await this.#createOne(partition);
       await this.#context.disk.syncDir(this.#dataDir);
       await this.#checkpoints.writeAll(); // a deleted partition of the same name has left entries of its own
+      await this.#checkpoints.forgetCleaned(partitions.map((one) => partitionFolderName(one.topic, one.partition)));
     } catch (error) {
       this.forget(partitions);
       throw error;

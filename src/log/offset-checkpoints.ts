@@ -38,9 +38,13 @@ export class OffsetCheckpoints {
     this.#write(offsetCheckpointNames.logStart, this.loaded.logStart, (log) => log.logStartOffset),
   );
   /** A log that was never compacted has no entry. */
-  readonly #cleaned = new SharedRun(() =>
-    this.#write(offsetCheckpointNames.cleaner, this.loaded.cleaner, (log) => log.compaction.cleanedTo),
-  );
+  readonly #cleaned = new SharedRun(() => {
+    for (const [folder, { compaction }] of this.#source.logs)
+      if (compaction.cleanedTo !== undefined) this.#cleanedOnDisk.add(folder);
+    return this.#write(offsetCheckpointNames.cleaner, this.loaded.cleaner, (log) => log.compaction.cleanedTo);
+  });
+  /** Names that may have an entry in the cleaner's checkpoint. */
+  readonly #cleanedOnDisk: Set<string>;
   readonly #all = new SharedRun(async () => {
     const { recoveryPoint, highWatermark } = this.loaded;
     await this.#write(offsetCheckpointNames.recoveryPoint, recoveryPoint, (log) => log.flushedOffset);
@@ -52,6 +56,7 @@ export class OffsetCheckpoints {
     this.#context = context;
     this.#dataDir = dataDir;
     this.loaded = loaded;
+    this.#cleanedOnDisk = new Set(loaded.cleaner?.keys());
     this.#source = source;
   }
 
@@ -92,6 +97,11 @@ export class OffsetCheckpoints {
 
   writeCleaned(): Promise<void> {
     return this.#cleaned.run();
+  }
+
+  /** New logs of these names: what a deleted one's compaction has left must not be taken for theirs. */
+  async forgetCleaned(folders: readonly string[]): Promise<void> {
+    if (folders.some((folder) => this.#cleanedOnDisk.has(folder))) await this.writeCleaned();
   }
 
   /** A log that could not be opened keeps the entry it had. */

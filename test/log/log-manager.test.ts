@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Disk } from "../../src/io/disk.ts";
-import { offsetCheckpointNames } from "../../src/log/checkpoint-file.ts";
+import { offsetCheckpointNames, readOffsets } from "../../src/log/checkpoint-file.ts";
 import { type KnownPartition, LogManager } from "../../src/log/log-manager.ts";
 import type { PartitionLog } from "../../src/log/partition-log.ts";
 import { topicConfig } from "../../src/log/topic-config.ts";
@@ -228,6 +228,20 @@ describe("a life of a data folder", () => {
       const recovered = await folder.lead("a", 1);
       expect((await readAll(recovered)).map(({ offset }) => offset)).toEqual([1]); // the first had no key
     }
+  });
+
+  test("a new topic of a compacted one's name is not taken for compacted", async () => {
+    const folder = new Folder();
+    const compact = { "cleanup.policy": "compact", "segment.ms": 1 };
+    await folder.start();
+    const log = await folder.add("a", idOf("A"), compact);
+    for (const timestamp of [1000, 2000, 3000]) await append(log, { values: ["1"], timestamp });
+    await folder.manager.compact();
+    expect(log.compaction.cleanedTo).toBe(2);
+    await folder.manager.delete([{ topic: "a", topicId: idOf("A"), partition: 0 }]);
+    await folder.add("a", idOf("B"), compact);
+    const loaded = await readOffsets(folder.process, "data", offsetCheckpointNames.cleaner);
+    expect([...loaded!.keys()]).toEqual([]);
   });
 
   test("the lock is given back even if the last checkpoint cannot be written", async () => {
