@@ -148,7 +148,7 @@ describe("other bodies", () => {
   });
 
   test("JSON comes out as JSON.parse gives it", () => {
-    const text = fc.json().filter((json) => !/\d[eE]/.test(json) && !json.includes("-0"));
+    const text = fc.json().filter((json) => !/\d{16}/.test(json) && !/\d[eE]/.test(json) && !json.includes("-0"));
     fc.assert(
       fc.property(text, (json) => {
         expect(parseJsonBody(Buffer.from(json))).toEqual(JSON.parse(json));
