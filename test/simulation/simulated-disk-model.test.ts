@@ -17,9 +17,15 @@ const sectorsOf = (content: Uint8Array) =>
     content.slice(sector * 512, sector * 512 + 512),
   );
 
-/** Whether the bytes can be the start of a version of the sector, with zeros for what it had not. */
+/**
+ * Whether the bytes are the start of a version of the sector, with zeros behind. The start may end anywhere: growth survives as any prefix,
+ * and a file that was left short so may grow again by a later change.
+ */
 function comesFrom(sector: Uint8Array, versions: readonly Uint8Array[]): boolean {
-  return versions.some((version) => sector.every((byte, index) => byte === (version[index] ?? 0)));
+  return versions.some((version) => {
+    const differs = sector.findIndex((byte, index) => byte !== (version[index] ?? 0));
+    return differs === -1 || sector.subarray(differs).every((byte) => byte === 0);
+  });
 }
 
 test("everything is the newest, nothing is the last sync, anything else mixes what the sectors held", async () => {
@@ -66,6 +72,6 @@ test("everything is the newest, nothing is the last sync, anything else mixes wh
         }
       }
     }),
-    { numRuns: 150, seed: 1 },
+    { numRuns: 150 },
   );
 });
