@@ -132,6 +132,12 @@ export class Topics {
       );
     if (isInternalTopic(name))
       throw new BrokerError("INVALID_TOPIC_EXCEPTION", "names that begin with __ are the broker's own");
+    return this.createInternal(request);
+  }
+
+  /** The same for a topic of the broker's own, whose name no client can use. */
+  createInternal(request: CreateTopic): Promise<{ created: boolean; topic: TopicDescription }> {
+    const { name } = request;
     const wanted = this.#wanted(request);
     return this.#serially(async () => {
       await this.#catchUp(name);
@@ -148,7 +154,7 @@ export class Topics {
 
   alter(name: string, request: AlterTopic): Promise<TopicDescription> {
     return this.#serially(async () => {
-      const topic = this.#require(name);
+      const topic = this.#requireOfClients(name);
       const config = this.#mergedConfig(topic, request.config ?? {});
       const partitionCount = request.partitionCount ?? topic.partitionCount;
       if (partitionCount < topic.partitionCount)
@@ -182,9 +188,7 @@ export class Topics {
 
   delete(name: string): Promise<void> {
     return this.#serially(async () => {
-      const topic = this.#require(name);
-      if (isInternalTopic(name))
-        throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be deleted`);
+      const topic = this.#requireOfClients(name);
       const { topicId, partitionCount } = topic;
       const done = await this.#commit(topicKey(name), topic.modRevision, [
         { kind: "delete", key: topicKey(name) },
@@ -212,6 +216,12 @@ export class Topics {
     const topic = this.#parts.image.topic(name);
     if (!topic) throw new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `there is no topic ${name}`);
     return topic;
+  }
+
+  #requireOfClients(name: string): TopicImage {
+    const topic = this.#require(name);
+    if (!isInternalTopic(name)) return topic;
+    throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be changed or deleted`);
   }
 
   #describePartition(topic: TopicImage, partition: number): PartitionDescription {
