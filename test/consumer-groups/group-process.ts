@@ -1,0 +1,92 @@
+// One life of the coordinator as a broker has it, over a simulated disk: logs, metadata and topics are the real ones. Ended by ending
+// the process of the disk; the next life is given the same disk.
+
+import { coordinatorOf } from "../../src/broker/group-coordinator.ts";
+import { openFolder } from "../../src/broker/open-folder.ts";
+import { Topics } from "../../src/broker/topics.ts";
+import { defaultSettings, type Settings } from "../../src/config.ts";
+import type { GroupCoordinator } from "../../src/consumer-groups/coordinator.ts";
+import type { Group } from "../../src/consumer-groups/group.ts";
+import type { Random } from "../../src/io/random.ts";
+import type { LogManager } from "../../src/log/log-manager.ts";
+import { codecs } from "../log/log-fixture.ts";
+import { SimulatedClock, settled } from "../simulation/simulated-clock.ts";
+import type { SimulatedDisk } from "../simulation/simulated-disk.ts";
+import { groupState } from "./shard-world.ts";
+
+const dataDir = "data";
+
+export interface GroupProcessOptions {
+  readonly wallMs?: number;
+  readonly settings?: Partial<Settings>;
+  readonly random: Random;
+}
+
+/** Ids in the order of their making, so that assignments do not depend on chance. One for all lives. */
+export class CountingRandom implements Random {
+  #count = 0;
+
+  fraction(): number {
+    return 0.5;
+  }
+
+  bytes(length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    new DataView(bytes.buffer).setUint32(length - 4, ++this.#count);
+    return bytes;
+  }
+}
+
+export class GroupProcess {
+  readonly clock: SimulatedClock;
+  readonly topics: Topics;
+  readonly coordinator: GroupCoordinator;
+  readonly logs: LogManager;
+  readonly topicIdOf: (name: string) => string | undefined;
+  readonly nameOf: (topicId: string) => string | undefined;
+  readonly #closeStore: () => Promise<void>;
+
+  private constructor(clock: SimulatedClock, { parts }: Awaited<ReturnType<typeof openFolder>>) {
+    this.clock = clock;
+    this.logs = parts.logs;
+    this.topics = new Topics(parts);
+    this.coordinator = coordinatorOf(parts, this.topics);
+    this.topicIdOf = (name) => parts.image.topic(name)?.topicId;
+    this.nameOf = (topicId) => parts.image.nameOf(topicId);
+    this.#closeStore = async () => {
+      parts.image.close();
+      await parts.store.close();
+    };
+  }
+
+  static async start(machine: SimulatedDisk, options: GroupProcessOptions): Promise<GroupProcess> {
+    const clock = new SimulatedClock(options.wallMs === undefined ? {} : { wallMs: options.wallMs });
+    const settings = { ...defaultSettings, groupPartitionCount: 2, ...options.settings, dataDir };
+    const disk = machine.startProcess();
+    if (!(await disk.stat(dataDir))) {
+      await disk.makeDir(dataDir);
+      await disk.syncDir(".");
+    }
+    const lock = await disk.lock(dataDir);
+    const { random } = options;
+    return new GroupProcess(clock, await openFolder({ dataDir, clock, random, codecs }, settings, disk, lock));
+  }
+
+  /** All groups, by id, once every shard is loaded and what they show is committed. */
+  async state(): Promise<unknown[]> {
+    await settled();
+    const states = await this.coordinator.viewAll((group): [string, unknown] => [group.groupId, groupState(group)]);
+    return states.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, state]) => state);
+  }
+
+  view<T>(groupId: string, read: (group: Group) => T): Promise<T | undefined> {
+    return this.coordinator.view(groupId, read);
+  }
+
+  /** In order, as at a clean stop. */
+  async close(): Promise<void> {
+    await this.coordinator.close();
+    await this.#closeStore();
+    await this.logs.close(1);
+  }
+}
