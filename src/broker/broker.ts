@@ -21,27 +21,15 @@ import { type ResolvedOffset, resolveOffsets } from "./list-offsets.ts";
 import { makeFolder, openFolder } from "./open-folder.ts";
 import { type ProduceOutcome, type ProduceRequest, produce } from "./produce.ts";
 import { ProducerIds } from "./producer-ids.ts";
-import {
-  type AlterTopic,
-  type CreateTopic,
-  type TopicDescription,
-  type TopicInfo,
-  type TopicSummary,
-  Topics,
-} from "./topics.ts";
+import type { TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
+import { type AlterTopic, type CreateTopic, Topics } from "./topics.ts";
 
 export type { BrokerOptions } from "./broker-options.ts";
 export type { FetchedPartition, FetchRequest } from "./fetch.ts";
 export type { ResolvedOffset } from "./list-offsets.ts";
 export type { ProducedBatch, ProduceOutcome, ProduceRequest } from "./produce.ts";
-export type {
-  AlterTopic,
-  CreateTopic,
-  PartitionDescription,
-  TopicDescription,
-  TopicInfo,
-  TopicSummary,
-} from "./topics.ts";
+export type { PartitionDescription, TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
+export type { AlterTopic, CreateTopic } from "./topics.ts";
 
 export interface ProducerDescription {
   readonly producerId: number;
