@@ -1,6 +1,7 @@
 // One life of the coordinator as a broker has it, over a simulated disk: logs, metadata and topics are the real ones. Ended by ending
 // the process of the disk; the next life is given the same disk.
 
+import type { BrokerParts } from "../../src/broker/broker-parts.ts";
 import { coordinatorOf } from "../../src/broker/group-coordinator.ts";
 import { openFolder } from "../../src/broker/open-folder.ts";
 import { Topics } from "../../src/broker/topics.ts";
@@ -8,7 +9,6 @@ import { defaultSettings, type Settings } from "../../src/config.ts";
 import type { GroupCoordinator } from "../../src/consumer-groups/coordinator.ts";
 import type { Group } from "../../src/consumer-groups/group.ts";
 import type { Random } from "../../src/io/random.ts";
-import type { LogManager } from "../../src/log/log-manager.ts";
 import { codecs } from "../log/log-fixture.ts";
 import { SimulatedClock, settled } from "../simulation/simulated-clock.ts";
 import type { SimulatedDisk } from "../simulation/simulated-disk.ts";
@@ -41,22 +41,13 @@ export class GroupProcess {
   readonly clock: SimulatedClock;
   readonly topics: Topics;
   readonly coordinator: GroupCoordinator;
-  readonly logs: LogManager;
-  readonly topicIdOf: (name: string) => string | undefined;
-  readonly nameOf: (topicId: string) => string | undefined;
-  readonly #closeStore: () => Promise<void>;
+  readonly parts: BrokerParts;
 
   private constructor(clock: SimulatedClock, { parts }: Awaited<ReturnType<typeof openFolder>>) {
     this.clock = clock;
-    this.logs = parts.logs;
+    this.parts = parts;
     this.topics = new Topics(parts);
     this.coordinator = coordinatorOf(parts, this.topics);
-    this.topicIdOf = (name) => parts.image.topic(name)?.topicId;
-    this.nameOf = (topicId) => parts.image.nameOf(topicId);
-    this.#closeStore = async () => {
-      parts.image.close();
-      await parts.store.close();
-    };
   }
 
   static async start(machine: SimulatedDisk, options: GroupProcessOptions): Promise<GroupProcess> {
@@ -86,7 +77,8 @@ export class GroupProcess {
   /** In order, as at a clean stop. */
   async close(): Promise<void> {
     await this.coordinator.close();
-    await this.#closeStore();
-    await this.logs.close(1);
+    this.parts.image.close();
+    await this.parts.store.close();
+    await this.parts.logs.close(this.parts.settings.brokerId);
   }
 }

@@ -1,6 +1,6 @@
 // Logs of groups in memory, whose appends and replays end when and as the test says.
 
-import type { GroupLogs, GroupRecordLog } from "../../src/consumer-groups/group-logs.ts";
+import type { Change, GroupLogs, GroupRecordLog } from "../../src/consumer-groups/group-logs.ts";
 import type { EncodedGroupRecord } from "../../src/consumer-groups/group-records.ts";
 import { BrokerError } from "../../src/protocol/error-codes.ts";
 
@@ -29,9 +29,9 @@ export class MemoryLog implements GroupRecordLog {
     for (const { key, value } of this.records) take(key, value);
   }
 
-  append(records: readonly EncodedGroupRecord[]): Promise<void> {
+  append(changes: readonly Change[]): Promise<void> {
     this.appends += 1;
-    const copy = [...records];
+    const copy = changes.flat();
     if (!this.held) {
       this.records.push(...copy);
       return Promise.resolve();

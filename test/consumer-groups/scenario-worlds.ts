@@ -89,9 +89,9 @@ export class CoordinatorScenarioWorld implements ScenarioWorld {
   }
 
   async setTopic(name: string, partitionCount: number): Promise<Answered> {
-    const { topics } = this.#process;
+    const { topics, parts } = this.#process;
     return this.#wokenBy(() =>
-      this.nameExists(name) ? topics.alter(name, { partitionCount }) : topics.create({ name, partitionCount }),
+      parts.image.topic(name) ? topics.alter(name, { partitionCount }) : topics.create({ name, partitionCount }),
     );
   }
 
@@ -146,11 +146,7 @@ export class CoordinatorScenarioWorld implements ScenarioWorld {
   }
 
   nameOf(topicId: string): string | undefined {
-    return this.#process.nameOf(topicId);
-  }
-
-  nameExists(name: string): boolean {
-    return this.#process.topicIdOf(name) !== undefined;
+    return this.#process.parts.image.nameOf(topicId);
   }
 
   async #start(): Promise<void> {
