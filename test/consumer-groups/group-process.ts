@@ -3,11 +3,13 @@
 
 import type { BrokerParts } from "../../src/broker/broker-parts.ts";
 import { coordinatorOf } from "../../src/broker/group-coordinator.ts";
-import { openFolder } from "../../src/broker/open-folder.ts";
+import { OffsetsTopic } from "../../src/broker/group-logs.ts";
+import { makeFolder, openFolder } from "../../src/broker/open-folder.ts";
 import { Topics } from "../../src/broker/topics.ts";
 import { defaultSettings, type Settings } from "../../src/config.ts";
 import type { GroupCoordinator } from "../../src/consumer-groups/coordinator.ts";
 import type { Group } from "../../src/consumer-groups/group.ts";
+import { GroupShard } from "../../src/consumer-groups/group-shard.ts";
 import type { Random } from "../../src/io/random.ts";
 import { codecs } from "../log/log-fixture.ts";
 import { SimulatedClock, settled } from "../simulation/simulated-clock.ts";
@@ -43,7 +45,7 @@ export class GroupProcess {
   readonly coordinator: GroupCoordinator;
   readonly parts: BrokerParts;
 
-  private constructor(clock: SimulatedClock, { parts }: Awaited<ReturnType<typeof openFolder>>) {
+  private constructor(clock: SimulatedClock, parts: BrokerParts) {
     this.clock = clock;
     this.parts = parts;
     this.topics = new Topics(parts);
@@ -52,15 +54,7 @@ export class GroupProcess {
 
   static async start(machine: SimulatedDisk, options: GroupProcessOptions): Promise<GroupProcess> {
     const clock = new SimulatedClock(options.wallMs === undefined ? {} : { wallMs: options.wallMs });
-    const settings = { ...defaultSettings, groupPartitionCount: 2, ...options.settings, dataDir };
-    const disk = machine.startProcess();
-    if (!(await disk.stat(dataDir))) {
-      await disk.makeDir(dataDir);
-      await disk.syncDir(".");
-    }
-    const lock = await disk.lock(dataDir);
-    const { random } = options;
-    return new GroupProcess(clock, await openFolder({ dataDir, clock, random, codecs }, settings, disk, lock));
+    return new GroupProcess(clock, await openParts(machine, clock, options));
   }
 
   /** All groups, by id, once every shard is loaded and what they show is committed. */
@@ -81,4 +75,38 @@ export class GroupProcess {
     await this.parts.store.close();
     await this.parts.logs.close(this.parts.settings.brokerId);
   }
+}
+
+async function openParts(
+  machine: SimulatedDisk,
+  clock: SimulatedClock,
+  options: GroupProcessOptions,
+): Promise<BrokerParts> {
+  const settings = { ...defaultSettings, groupPartitionCount: 2, ...options.settings, dataDir };
+  const disk = machine.startProcess();
+  await makeFolder(disk, dataDir);
+  const lock = await disk.lock(dataDir);
+  const { random } = options;
+  return (await openFolder({ dataDir, clock, random, codecs }, settings, disk, lock)).parts;
+}
+
+/** What the logs of groups hold, shard by shard, before a coordinator changes anything. */
+export async function shardsOnDisk(machine: SimulatedDisk, options: GroupProcessOptions): Promise<GroupShard[]> {
+  const parts = await openParts(machine, new SimulatedClock(), options);
+  const logs = new OffsetsTopic(parts, new Topics(parts));
+  if (!logs.exists) return [];
+  const { image } = parts;
+  const topics = {
+    revision: 0,
+    topic: (name: string) => image.topic(name),
+    nameOf: (topicId: string) => image.nameOf(topicId),
+  };
+  const numbers = Array.from({ length: logs.shardCount }, (_, shard) => shard);
+  return Promise.all(
+    numbers.map(async (number) => {
+      const shard = new GroupShard(topics);
+      await (await logs.open(number)).replay((key, value) => shard.replay(key, value));
+      return shard;
+    }),
+  );
 }
