@@ -1,6 +1,7 @@
 // Whatever is sent to a consumer group: a definite problem that says what is wrong, and the group is as it was.
 
 import { gzipSync } from "node:zlib";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeMsgpack } from "../../src/http/formats/msgpack-writer.ts";
 import { json, msgpack, TestServer } from "./test-server.ts";
@@ -167,6 +168,40 @@ describe("the body of a poll", () => {
     const headers = { ...json, "content-encoding": "gzip" };
     await refused(poll, bomb, { status: 413, code: "PAYLOAD_TOO_LARGE", limit: "maxBodyBytes" }, headers);
   });
+});
+
+test("no body is a bug: any value in any field is taken or refused", async () => {
+  const position = fc.record(
+    {
+      topic: fc.constantFrom("t", "x", "", "ä", 1, null),
+      partition: fc.constantFrom(0, 1, 2, -1, 2 ** 31, "0"),
+      nextOffset: fc.constantFrom(0, 3, 4, null, -1, Number.MAX_SAFE_INTEGER),
+      leaderEpoch: fc.constantFrom(0, -1, 2 ** 31 - 1),
+      metadata: fc.oneof(fc.string(), fc.constant(null), fc.jsonValue()),
+    },
+    { requiredKeys: [] },
+  );
+  const positions = fc.oneof(fc.array(position, { maxLength: 3 }), fc.jsonValue());
+  const fields = {
+    topics: fc.oneof(fc.constantFrom(["t"], ["t", "u"]), fc.jsonValue()),
+    memberEpoch: fc.oneof(fc.nat(), fc.constant(65_537), fc.jsonValue()),
+    commit: positions,
+    positions,
+    owned: fc.oneof(fc.constant([{ topic: "t", partitions: [0] }]), fc.jsonValue()),
+    instanceId: fc.oneof(fc.constant("i"), fc.string({ unit: "grapheme" })),
+    sessionTimeoutMs: fc.oneof(fc.integer(), fc.jsonValue()),
+    assignor: fc.oneof(fc.constantFrom("uniform", "range", "constructor"), fc.string()),
+    offsetReset: fc.constantFrom("earliest", "latest", "error", "none"),
+    maxRecords: fc.oneof(fc.nat({ max: 3 }), fc.jsonValue()),
+    maxBytes: fc.oneof(fc.nat({ max: 100 }), fc.jsonValue()),
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.record(fields, { requiredKeys: [] }), async (body) => {
+      const answer = await server.post("/v1/groups/any/members/m/poll", JSON.stringify(body));
+      expect(answer.statusCode, answer.body).toBeLessThan(500);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 describe("who polls", () => {
