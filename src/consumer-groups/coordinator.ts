@@ -60,15 +60,15 @@ export class GroupCoordinator {
   }
 
   /** A member's call. A BrokerError is what the group refuses. */
-  poll(request: PollRequest): Promise<PolledGroup> {
-    return this.#hostOf(request.groupId).handle(request, (reply, shard) => ({
+  async poll(request: PollRequest): Promise<PolledGroup> {
+    return await this.#hostOf(request.groupId).handle(request, (reply, shard) => ({
       ...(reply as PollReply),
       committed: committedOf(shard, request.groupId, reply as PollReply),
     }));
   }
 
-  request(request: RequestToGroup): Promise<Granted> {
-    return this.#hostOf(request.groupId).handle(request, (reply) => reply);
+  async request(request: RequestToGroup): Promise<Granted> {
+    return await this.#hostOf(request.groupId).handle(request, (reply) => reply);
   }
 
   /** undefined when there is no such group. Makes nothing. */
@@ -148,11 +148,11 @@ export class GroupCoordinator {
   }
 }
 
-/** Kafka's rule: the group id's hash as Java makes it, without its sign. */
+/** Kafka's rule: the absolute value of the group id's hash as Java makes it, where the least number of all counts as 0. */
 export function shardOf(groupId: string, shardCount: number): number {
   let hash = 0;
   for (let i = 0; i < groupId.length; i++) hash = (Math.imul(hash, 31) + groupId.charCodeAt(i)) | 0;
-  return (hash & 0x7fffffff) % shardCount;
+  return hash === -(2 ** 31) ? 0 : Math.abs(hash) % shardCount;
 }
 
 function committedOf(shard: GroupShard, groupId: string, { assignment }: PollReply): CommittedPosition[] {
