@@ -89,8 +89,14 @@ export class GroupTraffic {
     await this.useSmallSegments(); // the topic may have been made in this life
     const size = () => this.#groupLogs().reduce((sum, log) => sum + log.sizeBytes, 0);
     const before = size();
-    const { clock, parts } = this.#run.process;
-    await clock.runUntilSettled(parts.logs.compact());
+    const { process, disk } = this.#run;
+    let isOver = false;
+    const over = () => {
+      isOver = true;
+    };
+    // A dead process would wait for ever.
+    void Promise.race([process.parts.logs.compact(), disk.whenCrashed]).then(over);
+    await process.clock.runUntil(() => isOver);
     if (size() < before) this.compactions += 1;
   }
 }
