@@ -7,10 +7,11 @@ import { GroupTraffic } from "./group-traffic.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 import { SimulatedRandom } from "./simulated-random.ts";
 
-const rounds = 30;
+const rounds = 20;
 
 test.each([1, 2, 3])(
   "replay equals live state after every compaction, and a restart changes nothing (seed %i)",
+  { timeout: 60_000 },
   async (seed) => {
     const random = new SimulatedRandom(seed);
     const disk = new SimulatedDisk();
