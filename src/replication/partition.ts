@@ -22,7 +22,7 @@ export class Partition {
     this.#clock = clock;
     log.listen({
       advanced: () => this.#advance(),
-      wentOffline: () => this.waiters.failAll(new BrokerError("KAFKA_STORAGE_ERROR", "the partition went offline")),
+      wentOffline: () => this.waiters.failAll(wentOffline()),
     });
   }
 
@@ -56,6 +56,7 @@ export class Partition {
 
   /** Resolves when everything below `offset` is committed. Rejects, in doubt, when time is up or the partition goes offline. */
   committed(offset: number, timeoutMs: number): Promise<void> {
+    if (this.log.offline !== undefined) return Promise.reject(wentOffline(true));
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(timeoutMs, () => {
         this.waiters.remove(waiter);
@@ -83,4 +84,8 @@ export class Partition {
     this.log.advanceHighWatermark(acknowledgedOffset);
     this.waiters.reached(acknowledgedOffset);
   }
+}
+
+function wentOffline(maybeAppended = false): BrokerError {
+  return new BrokerError("KAFKA_STORAGE_ERROR", "the partition went offline", { maybeAppended });
 }

@@ -68,6 +68,12 @@ describe("a partition of one replica", () => {
     await expect(append(partition, { values: ["b"] })).rejects.toMatchObject({ maybeAppended: true });
     expect(seen).toEqual(["first 1", "second KAFKA_STORAGE_ERROR"]);
     expect(partition.highWatermark).toBe(1);
+    // What is not committed by now never will be: who asks later need not wait.
+    await expect(partition.committed(2, 1000)).rejects.toMatchObject({
+      code: "KAFKA_STORAGE_ERROR",
+      maybeAppended: true,
+    });
+    expect(world.clock.timersPending).toBe(0);
   });
 
   test("nothing above the high watermark is read, and asking there is no error", async () => {
