@@ -29,7 +29,7 @@ type CrashEnd =
 
 const settlingRoundsMax = 12;
 /** Of the disks that a kill leaves, one in so many is also left by a recovery that was ended: each of them gives many. */
-const nestedOneIn = 3;
+const nestedOneIn = 8;
 
 /** `prepare` runs before the first crash point. */
 export async function exploreGroupCrashes(
@@ -56,6 +56,42 @@ export async function exploreGroupCrashes(
       await explained(() => exploreState(disk, point.known, nested, explored), point, end);
     }
   return explored;
+}
+
+/** Lets every operation that changes the disk fail once, in a run each; then the process ends and the next finds the disk healed. */
+export async function exploreGroupFailures(
+  newRun: () => GroupRun,
+  prepare: (run: GroupRun) => Promise<void>,
+  work: (run: GroupRun) => Promise<void>,
+): Promise<number> {
+  for (let n = 0; ; n++) {
+    const run = newRun();
+    const { disk } = run;
+    await run.start();
+    await prepare(run);
+    let changes = 0;
+    let failed: DiskOperation | undefined;
+    const failsNow = (operation: DiskOperation) => {
+      if (!operation.changes || operation.kind === "lock" || changes++ !== n) return false;
+      failed = operation;
+      return true;
+    };
+    disk.failWhen(failsNow, { code: "EIO" });
+    await work(run);
+    await run.pass(1500); // the shard is loaded again, if it can be
+    if (failed === undefined) return n;
+    const known = run.known();
+    disk.heal();
+    disk.powerCut({ keep: "nothing" });
+    await explained(
+      async () => {
+        await checkedStates(disk.copy(), known);
+        await recoverAndGoOn(disk.copy(), known);
+      },
+      { disk, known, operation: failed },
+      "failure",
+    );
+  }
 }
 
 async function exploreState(disk: SimulatedDisk, known: Known, nested: boolean, explored: Explored): Promise<void> {
@@ -211,8 +247,8 @@ function endsOf({ disk, operation }: CrashPoint): CrashEnd[] {
   for (const bytes of new Set([1, size >> 1, size - 1])) if (bytes > 0) ends.push({ kind: "kill", bytes });
   const ended = disk.copy();
   ended.kill();
-  for (const choice of ended.powerCutChoices()) ends.push({ kind: "powerCut", choice });
-  for (const seed of [1, 2, 3]) ends.push({ kind: "powerCut", choice: { keep: "drawn", seed } });
+  for (const choice of ended.powerCutChoices(["cut"])) ends.push({ kind: "powerCut", choice });
+  for (const seed of [1, 2]) ends.push({ kind: "powerCut", choice: { keep: "drawn", seed } });
   return ends;
 }
 
@@ -232,7 +268,11 @@ function isNew(seen: Set<string>, disk: SimulatedDisk, { answered, promised, cli
   return true;
 }
 
-async function explained(run: () => Promise<void>, { operation }: CrashPoint, end: CrashEnd): Promise<void> {
+async function explained(
+  run: () => Promise<void>,
+  { operation }: CrashPoint,
+  end: CrashEnd | "failure",
+): Promise<void> {
   try {
     await run();
   } catch (error) {

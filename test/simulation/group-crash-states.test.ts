@@ -1,8 +1,9 @@
-// Lives of consumer groups on the simulated disk, ended at every operation in many ways: see group-crash-explorer.ts.
+// Lives of consumer groups on the simulated disk, ended at every operation in many ways, and with every operation failing once: see
+// group-crash-explorer.ts.
 
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { CountingRandom } from "../consumer-groups/group-process.ts";
-import { exploreGroupCrashes } from "./group-crash-explorer.ts";
+import { exploreGroupCrashes, exploreGroupFailures } from "./group-crash-explorer.ts";
 import { GroupRun, retentionMs, sessionTimeoutMs } from "./group-run.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
@@ -82,19 +83,22 @@ const workloads: readonly {
       await Promise.all([run.deleteGroup("i"), run.commit("j", "t", 1), run.commit("g", "t", 1)]);
       await run.commit("i", "t", 1);
       await run.deleteGroup("h");
-      await run.pass(retentionMs);
+      await run.pass(retentionMs + 50_000);
       await run.commit("g", "t", 0);
     },
   },
 ];
 
-test.for(workloads.map((workload) => [workload.name, workload] as const))(
-  "%s",
-  { timeout: 60_000 },
-  async ([, { prepare, work }]) => {
-    const newRun = () => new GroupRun(new SimulatedDisk(), new CountingRandom());
+const newRun = () => new GroupRun(new SimulatedDisk(), new CountingRandom());
+
+describe.each(workloads)("$name", ({ prepare, work }) => {
+  test("every crash", { timeout: 60_000 }, async () => {
     const explored = await exploreGroupCrashes(newRun, prepare, work);
     expect(explored.states).toBeGreaterThan(50);
     expect(explored.recoveries).toBeGreaterThan(explored.states);
-  },
-);
+  });
+
+  test("every operation fails once", { timeout: 60_000 }, async () => {
+    expect(await exploreGroupFailures(newRun, prepare, work)).toBeGreaterThan(10);
+  });
+});

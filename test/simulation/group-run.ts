@@ -5,6 +5,7 @@
 import { type RequestToGroup, shardOf } from "../../src/consumer-groups/coordinator.ts";
 import type { Group } from "../../src/consumer-groups/group.ts";
 import type { PollRequest } from "../../src/consumer-groups/group-requests.ts";
+import { DiskError } from "../../src/io/disk.ts";
 import type { Random } from "../../src/io/random.ts";
 import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { GroupProcess } from "../consumer-groups/group-process.ts";
@@ -16,12 +17,12 @@ import type { SimulatedDisk } from "./simulated-disk.ts";
 export const shardCount = 2;
 export const sessionTimeoutMs = 45_000;
 const rebalanceTimeoutMs = 300_000;
-export const retentionMs = 1_000_000;
+export const retentionMs = 200_000;
 export const settings = {
   groupPartitionCount: shardCount,
   groupSessionTimeoutMs: sessionTimeoutMs,
   offsetsRetentionMs: retentionMs,
-  offsetsRetentionCheckMs: 10_000,
+  offsetsRetentionCheckMs: 50_000,
 };
 
 /** What one process of a client knows. */
@@ -46,6 +47,7 @@ interface Promised {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  readonly wallMs: number;
 }
 
 /** What is known when a crash comes. */
@@ -116,7 +118,7 @@ export class GroupRun {
     });
   }
 
-  /** Asks, and notes what it did at once and what is answered. A refusal is an answer. */
+  /** Asks, and notes what it did at once and what is answered. What a group refuses is an answer. */
   async ask<T>(groupId: string, request: () => Promise<T>): Promise<T | BrokerError> {
     const answer = request();
     this.note();
@@ -127,6 +129,8 @@ export class GroupRun {
       throw error;
     });
     this.note();
+    // The group is not available: nothing can be told from that.
+    if (result instanceof BrokerError && result.code === "COORDINATOR_NOT_AVAILABLE") return result;
     this.answered[shard] = Math.max(this.answered[shard]!, at);
     return result;
   }
@@ -165,6 +169,7 @@ export class GroupRun {
       ...(commit && epoch !== undefined ? { commit: positions } : {}),
     };
     const others = [...this.clients.values()].filter((other) => other !== client && other.groupId === groupId);
+    if (epoch === undefined) client.losses += 1; // an earlier call of its own may still be answered
     if (epoch === undefined)
       for (const other of others)
         if (other.memberId === memberId || (instanceId !== undefined && other.instanceId === instanceId))
@@ -224,17 +229,17 @@ export class GroupRun {
   }
 
   async createTopic(name: string, partitionCount: number): Promise<void> {
-    await this.process.topics.create({ name, partitionCount });
+    await this.#change(() => this.process.topics.create({ name, partitionCount }));
   }
 
   async growTopic(name: string, partitionCount: number): Promise<void> {
-    await this.process.topics.alter(name, { partitionCount });
+    await this.#change(() => this.process.topics.alter(name, { partitionCount }));
   }
 
   async deleteTopic(name: string): Promise<void> {
     await this.#removing(
       ({ topic }) => topic === name,
-      () => this.process.topics.delete(name),
+      () => this.#change(() => this.process.topics.delete(name)),
     );
   }
 
@@ -245,9 +250,19 @@ export class GroupRun {
     const isLong = endMs >= rebalanceTimeoutMs;
     for (const client of this.clients.values())
       if (isLong || endMs - client.heardMs >= sessionTimeoutMs) client.losses += 1;
-    if (ms >= retentionMs) this.promised.clear();
+    const endWallMs = this.process.clock.nowMs() + ms;
+    for (const [name, { wallMs }] of this.promised) if (endWallMs - wallMs >= retentionMs) this.promised.delete(name);
     await this.process.clock.advance(ms);
     this.wallMs = this.process.clock.nowMs();
+  }
+
+  /** Refused while the disk fails, or when another step was first. */
+  async #change(change: () => Promise<unknown>): Promise<void> {
+    try {
+      await change();
+    } catch (error) {
+      if (!(error instanceof BrokerError || error instanceof DiskError)) throw error;
+    }
   }
 
   #request(request: RequestToGroup) {
@@ -256,16 +271,22 @@ export class GroupRun {
 
   async #heldBy({ groupId, memberId }: Client): Promise<{ topic: string; partition: number }[]> {
     const { image } = this.process.parts;
-    const held = await this.process.coordinator.view(groupId, (group) =>
-      [...(group.member(memberId)?.current.assigned ?? [])].flatMap(([topicId, partitions]) =>
-        [...partitions.keys()].map((partition) => ({ topic: image.nameOf(topicId), partition })),
-      ),
-    );
+    const held = await this.process
+      .view(groupId, (group) =>
+        [...(group.member(memberId)?.current.assigned ?? [])].flatMap(([topicId, partitions]) =>
+          [...partitions.keys()].map((partition) => ({ topic: image.nameOf(topicId), partition })),
+        ),
+      )
+      .catch((error: unknown) => {
+        if (!(error instanceof BrokerError)) throw error;
+        return [];
+      });
     return (held ?? []).flatMap(({ topic, partition }) => (topic === undefined ? [] : [{ topic, partition }]));
   }
 
-  #promise(promised: Promised, removals: number): void {
+  #promise(place: Omit<Promised, "wallMs">, removals: number): void {
     if (removals !== this.#removals) return;
+    const promised = { ...place, wallMs: this.process.clock.nowMs() };
     const { groupId, topic, partition } = promised;
     const name = `${groupId}/${topic}-${partition}`;
     const before = this.promised.get(name);
@@ -276,8 +297,11 @@ export class GroupRun {
   async #removing(matches: (promised: Promised) => boolean, request: () => Promise<unknown>): Promise<void> {
     for (const [name, promised] of this.promised) if (matches(promised)) this.promised.delete(name);
     this.#removals += 1;
-    await request();
-    this.#removalsEnded += 1;
+    try {
+      await request();
+    } finally {
+      this.#removalsEnded += 1;
+    }
   }
 }
 
