@@ -90,7 +90,7 @@ async function exploreState(disk: SimulatedDisk, known: Known, nested: boolean, 
 }
 
 /** What each shard's log shows; it must have been so in the run, at what was answered or later. */
-async function checkedStates(disk: SimulatedDisk, known: Known): Promise<string[]> {
+export async function checkedStates(disk: SimulatedDisk, known: Known): Promise<string[]> {
   const shards = await shardsOnDisk(disk, { random: new SimulatedRandom(1), settings });
   return Array.from({ length: shardCount }, (_, number) => {
     const groups = [...(shards[number]?.groups() ?? [])];
@@ -112,7 +112,7 @@ async function stateAfterLoad(disk: SimulatedDisk, known: Known): Promise<string
 }
 
 /** Gives the state right after the load. */
-async function recoverAndGoOn(disk: SimulatedDisk, known: Known): Promise<string> {
+export async function recoverAndGoOn(disk: SimulatedDisk, known: Known): Promise<string> {
   const run = new GroupRun(disk, new SimulatedRandom(2), known);
   await run.start();
   const loaded = JSON.stringify(await run.process.state());
@@ -138,7 +138,7 @@ async function checkPromises(run: GroupRun, { promised }: Known): Promise<void> 
 /** Under the epoch it knows; refused only if its member may be gone, and then it joins anew. */
 async function goOn(run: GroupRun, client: Client): Promise<void> {
   if (client.epoch === undefined) return;
-  const mayBeGone = client.mayBeGone;
+  const mayBeGone = client.losses > client.survived;
   const refusal = await run.poll(client, { commit: true, keep: true });
   if (refusal === undefined) return;
   const isDefinite = refusal.code === "FENCED_MEMBER_EPOCH" || refusal.code === "UNKNOWN_MEMBER_ID";

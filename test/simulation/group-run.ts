@@ -15,6 +15,7 @@ import type { SimulatedDisk } from "./simulated-disk.ts";
 
 export const shardCount = 2;
 export const sessionTimeoutMs = 45_000;
+const rebalanceTimeoutMs = 300_000;
 export const retentionMs = 1_000_000;
 export const settings = {
   groupPartitionCount: shardCount,
@@ -31,8 +32,12 @@ export interface Client {
   readonly instanceId?: string;
   /** Undefined: it is not in the group, or never had an answer. */
   epoch: number | undefined;
-  /** The member may be gone or taken over: by its own leave, another process, or silence. */
-  mayBeGone: boolean;
+  /** How often the member may have gone or been taken over: by its own leave, another process, or silence. */
+  losses: number;
+  /** Of these, how many were before it last joined. */
+  survived: number;
+  /** When its last answered call was sent, in the time of this life. */
+  heardMs: number;
 }
 
 /** A committed offset that somebody was told is safe. */
@@ -71,7 +76,7 @@ export class GroupRun {
   constructor(disk: SimulatedDisk, random: Random, known?: Known) {
     this.disk = disk;
     this.random = random;
-    for (const [name, client] of known?.clients ?? []) this.clients.set(name, { ...client });
+    for (const [name, client] of known?.clients ?? []) this.clients.set(name, { ...client, heardMs: 0 });
     for (const [name, promised] of known?.promised ?? []) this.promised.set(name, promised);
     this.states = Array.from({ length: shardCount }, (_, shard) => [...(known?.states[shard] ?? ["[]"])]);
     this.nextOffset = known?.nextOffset ?? 0;
@@ -130,7 +135,16 @@ export class GroupRun {
     const known = this.clients.get(name);
     if (known) return known;
     const instance = instanceId === undefined ? {} : { instanceId };
-    const client: Client = { groupId, memberId, topics, ...instance, epoch: undefined, mayBeGone: false };
+    const client: Client = {
+      groupId,
+      memberId,
+      topics,
+      ...instance,
+      epoch: undefined,
+      losses: 0,
+      survived: 0,
+      heardMs: 0,
+    };
     this.clients.set(name, client);
     return client;
   }
@@ -154,8 +168,10 @@ export class GroupRun {
     if (epoch === undefined)
       for (const other of others)
         if (other.memberId === memberId || (instanceId !== undefined && other.instanceId === instanceId))
-          other.mayBeGone = true;
+          other.losses += 1;
     const removals = this.#removalsEnded;
+    const { losses } = client;
+    const sentMs = this.process.clock.monotonicMs();
     const reply = await this.ask(groupId, () => this.process.coordinator.poll(request));
     if (reply instanceof BrokerError) {
       if (reply.code === "FENCED_MEMBER_EPOCH" || reply.code === "UNKNOWN_MEMBER_ID") client.epoch = undefined;
@@ -164,7 +180,8 @@ export class GroupRun {
     if (epoch !== undefined && reply.memberEpoch < epoch)
       throw new LawBroken("L8", `${memberId} of ${groupId} went back from epoch ${epoch} to ${reply.memberEpoch}`);
     client.epoch = reply.memberEpoch;
-    if (epoch === undefined) client.mayBeGone = false;
+    client.heardMs = Math.max(client.heardMs, sentMs);
+    if (epoch === undefined) client.survived = losses;
     if (!commit || epoch === undefined) return undefined;
     for (const { topic, partition, nextOffset } of positions)
       if (!reply.notCommitted.some((left) => left.topic === topic && left.partition === partition))
@@ -192,7 +209,7 @@ export class GroupRun {
 
   async leave(client: Client, keepAssignment = false): Promise<void> {
     const { groupId, memberId } = client;
-    client.mayBeGone = true;
+    client.losses += 1;
     const reply = await this.ask(groupId, () =>
       this.#request({ kind: "leave", groupId, memberId, keepAssignment } as const),
     );
@@ -223,7 +240,11 @@ export class GroupRun {
 
   /** Silent clients may lose their membership, empty groups their offsets. */
   async pass(ms: number): Promise<void> {
-    for (const client of this.clients.values()) client.mayBeGone ||= ms >= sessionTimeoutMs;
+    const endMs = this.process.clock.monotonicMs() + ms;
+    // Heard of or not: who never lets go of a partition is removed too.
+    const isLong = endMs >= rebalanceTimeoutMs;
+    for (const client of this.clients.values())
+      if (isLong || endMs - client.heardMs >= sessionTimeoutMs) client.losses += 1;
     if (ms >= retentionMs) this.promised.clear();
     await this.process.clock.advance(ms);
     this.wallMs = this.process.clock.nowMs();
