@@ -64,7 +64,7 @@ export class ShardHost {
     const reply = this.#turn(loaded, request);
     const result = reply.kind === "refused" ? reply : answer(reply, loaded.shard);
     await this.#committed();
-    if (reply.kind === "refused") throw new BrokerError(reply.code, reply.detail, { fields: reply.fields ?? {} });
+    granted(reply);
     return result as T;
   }
 
@@ -232,6 +232,11 @@ export class ShardHost {
       if (this.#loaded === loaded && !this.#closed) this.#turn(loaded, { kind: "tick" });
     });
   }
+}
+
+export function granted(reply: GroupReply): Granted {
+  if (reply.kind !== "refused") return reply;
+  throw new BrokerError(reply.code, reply.detail, { fields: reply.fields ?? {} });
 }
 
 function beingLoaded(why: string, cause?: unknown): BrokerError {
