@@ -1,6 +1,6 @@
 // What a consumer group has committed: read it, commit from outside a poll, move it.
 
-import type { ResetCall } from "../../broker/group-calls.ts";
+import type { CommitCall, ResetCall } from "../../broker/group-calls.ts";
 import { type OffsetExpression, parseOffsetExpression } from "../../protocol/offset-expression.ts";
 import { partitionMax } from "../../protocol/topic-partition.ts";
 import { invalidField } from "../formats/body-refusal.ts";
@@ -115,7 +115,7 @@ export function groupOffsetRoutes({ broker }: HttpContext): readonly Route[] {
   ];
 }
 
-async function readCommit(exchange: Exchange) {
+async function readCommit(exchange: Exchange): Promise<CommitCall> {
   const body = await exchange.readObject(commitSchema, true, positionHints);
   const { memberId, memberEpoch } = body as { readonly memberId?: string; readonly memberEpoch?: number };
   if ((memberId === undefined) !== (memberEpoch === undefined)) {
