@@ -38,6 +38,8 @@ export class GroupRun {
   readonly #members: GroupMember[] = [];
   readonly #watching: Promise<void>;
   readonly #failure = new AbortController();
+  readonly #disturbed = new Set<number>();
+  #disturbances = 0;
   #lives = 0;
   #handled = 0;
   #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
@@ -67,11 +69,17 @@ export class GroupRun {
     return new Promise((resolve) => this.#waiting.push({ count: this.#handled + count, resolve }));
   }
 
-  /** Lets something befall one of the members, another thing each time. */
-  async disturb(round: number): Promise<void> {
-    const slot = this.#random.integer(this.#members.length);
+  /** Lets something befall one of the members that are left alone so far, another thing each time. */
+  async disturb(): Promise<void> {
+    const slot = this.#random.pick([...this.#members.keys()].filter((quiet) => !this.#disturbed.has(quiet)));
+    this.#disturbed.add(slot);
+    await this.#befall(slot, this.#disturbances++ % 4);
+    this.#disturbed.delete(slot);
+  }
+
+  async #befall(slot: number, what: number): Promise<void> {
     const member = this.#members[slot]!;
-    switch (round % 4) {
+    switch (what) {
       case 0: // dies, and is noticed before it comes back
         await member.die();
         await this.#removed(member);

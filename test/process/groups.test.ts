@@ -20,7 +20,7 @@ const secondsPerKill = 20;
 const partitionCount = 12;
 const memberCount = 6;
 const topic = "shared";
-const clients = { partitionCount, producers: 0, keyed: 2, plain: 1, refused: 0, follow: false, pauseMs: 5 };
+const clients = { partitionCount, producers: 0, keyed: 3, plain: 1, refused: 0, follow: false, pauseMs: 3 };
 const anomaliesShown = 10;
 
 test(
@@ -42,9 +42,12 @@ test(
     try {
       for (let round = 0; round < kills; round++) {
         await Promise.race([failed, load.waitForAcknowledged(300)]);
-        await Promise.race([failed, Promise.all([run.disturb(round), run.waitForHandled(300).then(killAndStart)])]);
+        await Promise.race([
+          failed,
+          Promise.all([run.disturb(), run.disturb(), run.waitForHandled(300).then(killAndStart)]),
+        ]);
       }
-      await Promise.race([failed, load.waitForAcknowledged(300)]);
+      await Promise.race([failed, run.waitForHandled(300)]);
       const verdict = await load.finish();
       expectUnbroken(load, verdict, seed);
       await Promise.race([failed, run.settle()]);
