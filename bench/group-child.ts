@@ -171,7 +171,7 @@ class ParkedMembers {
       const sentMs = performance.now();
       member.received(await connection.ask(member.poll(this.#waitMs)));
       const nowMs = performance.now();
-      if (sentMs < this.#startedMs || this.#over) continue;
+      if (nowMs < this.#startedMs || this.#over) continue;
       this.#answered += 1;
       this.#histogram.recordValue(Math.max(1, Math.round((nowMs - sentMs - this.#waitMs) * 1000)));
     }
