@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { createBroker } from "../../src/broker/broker.ts";
+import { placesOf } from "../../src/broker/group-offsets.ts";
+import { Group } from "../../src/consumer-groups/group.ts";
 import type { OffsetExpression } from "../../src/protocol/offset-expression.ts";
 import { parseOffsetExpression } from "../../src/protocol/offset-expression.ts";
 import { codecs } from "../log/log-fixture.ts";
@@ -56,6 +58,49 @@ describe("offsets", () => {
     await world.partition("t", 0).log.deleteRecordsBefore(1);
     await world.poll("m", { topics: ["t"], offsetReset: "latest" });
     expect((await world.groups.offsets("g")).positions[0]).toMatchObject({ nextOffset: null, lag: 2 });
+  });
+
+  test("what cannot be told of a partition that is offline is null, and does not count in the list", async () => {
+    const world = await worldWith("a", "b");
+    await world.groups.commit("g", { positions: [at("t", 0, 0), at("t", 1, 0)] });
+    const { partitions } = world.parts;
+    const find = partitions.find.bind(partitions);
+    partitions.find = (topic, partition) => (partition === 1 ? undefined : find(topic, partition));
+    const [open, offline] = (await world.groups.offsets("g")).positions;
+    expect(open).toMatchObject({ highWatermark: 2, lag: 2 });
+    expect(offline).toMatchObject({ nextOffset: 0, highWatermark: null, lag: null, lagMs: null });
+    expect((await world.groups.list({ lag: true })).groups).toMatchObject([{ groupId: "g", lag: 2, lagMs: 0 }]);
+  });
+
+  test("a partition is its member's until the member has let go of it", async () => {
+    const world = await worldWith();
+    const { memberEpoch, positions } = await world.poll("a", { topics: ["t"] });
+    await world.poll("b", { topics: ["t"] });
+    const { assignment } = await world.poll("a", { memberEpoch, positions });
+    expect(assignment[0]?.partitions).toHaveLength(1);
+    const owners = async () => (await world.groups.offsets("g")).positions.map(({ memberId }) => memberId);
+    expect(await owners()).toEqual(["a", "a"]);
+    await world.poll("a", { memberEpoch, owned: assignment });
+    expect((await owners()).filter((memberId) => memberId === "a")).toHaveLength(1);
+  });
+
+  test("offsets of another topic of the name, which is about to lose them, are not shown", async () => {
+    const world = await worldWith();
+    const group = new Group("g");
+    const value = { leaderEpoch: -1, metadata: "", commitTimestamp: 0, memberEpoch: -1 };
+    for (const [partition, topicId] of [
+      world.parts.image.topic("t")!.topicId,
+      null,
+      "AAAAAAAAAAAAAAAAAAAAAA",
+    ].entries())
+      group.replay({
+        kind: "offsetCommit",
+        groupId: "g",
+        topic: "t",
+        partition,
+        value: { ...value, offset: 5, topicId },
+      });
+    expect(placesOf(group, world.parts).map(({ partition }) => partition)).toEqual([0, 1]);
   });
 
   test("a topic made anew under the name has no offsets", async () => {
