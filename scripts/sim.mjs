@@ -1,5 +1,5 @@
-// npm run sim -- [--seeds N] [--first N]: random histories of the log on the simulated disk, more of them than `npm test` has time
-// for. SIM_SEED=n npm run sim repeats one. A seed that fails is printed with how to repeat it.
+// npm run sim -- [--seeds N] [--first N]: random histories of the log, and of consumer groups, on the simulated disk, more of them
+// than `npm test` has time for. SIM_SEED=n npm run sim repeats one. A seed that fails is printed with how to repeat it.
 
 import { spawnSync } from "node:child_process";
 import { createRequire } from "node:module";
@@ -15,7 +15,7 @@ for (const [name, value] of Object.entries(values)) {
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");
 const { status } = spawnSync(
   process.execPath,
-  [vitest, "run", "--project", "unit", "test/simulation/log-seeds.test.ts"],
+  [vitest, "run", "--project", "unit", "test/simulation/log-seeds.test.ts", "test/simulation/group-seeds.test.ts"],
   {
     cwd: join(import.meta.dirname, ".."),
     stdio: "inherit",

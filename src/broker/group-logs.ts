@@ -1,7 +1,6 @@
 // __consumer_offsets as the coordinator sees it: made when the first group is, read batch by batch, appended to like any partition.
 
-import type { GroupLogs, GroupRecordLog } from "../consumer-groups/group-logs.ts";
-import type { EncodedGroupRecord } from "../consumer-groups/group-records.ts";
+import type { Change, GroupLogs, GroupRecordLog } from "../consumer-groups/group-logs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { encodeRecordBatch, type RecordToWrite } from "../protocol/record.ts";
 import { batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
@@ -14,7 +13,7 @@ export const offsetsTopic = "__consumer_offsets";
 
 /** Small segments are compacted, and so loaded, sooner. */
 const offsetsTopicConfig = { "cleanup.policy": "compact", "segment.bytes": 100 * 1024 * 1024 };
-/** Records of one batch; a single larger one is a batch of its own. */
+/** Changes of one batch; a single larger one is a batch of its own. */
 const batchBytesWanted = 256 * 1024;
 /** What is read at once while a shard is loaded. */
 const readBytes = 1024 * 1024;
@@ -79,18 +78,34 @@ class ShardLog implements GroupRecordLog {
     }
   }
 
-  async append(records: readonly EncodedGroupRecord[]): Promise<void> {
-    const { codecs, clock } = this.#parts;
-    const timestamp = clock.nowMs();
-    const appends = batchesOf(records, timestamp).map((batchRecords) => {
-      const batch = encodeRecordBatch(batchRecords, { codecs });
-      if (batch.byteLength > this.#parts.settings.appendGroupBytesMax)
-        throw new BrokerError("MESSAGE_TOO_LARGE", "a group's assignment is too large for one write to the log");
-      return { batch, header: readBatchHeader(viewOf(batch), 0) };
-    });
-    // Handed over in one go, so that nothing comes between them.
+  async append(changes: readonly Change[]): Promise<void> {
+    const timestamp = this.#parts.clock.nowMs();
+    const { appendGroupBytesMax, appendQueueBytesMax } = this.#parts.settings;
+    const waveBytesMax = Math.min(appendGroupBytesMax, appendQueueBytesMax);
+    let wave: Uint8Array[] = [];
+    let bytes = 0;
+    for (const records of batchesOf(changes, timestamp, appendGroupBytesMax)) {
+      const batch = encodeRecordBatch(records, { codecs: this.#parts.codecs });
+      if (batch.byteLength > appendGroupBytesMax)
+        throw new BrokerError("MESSAGE_TOO_LARGE", "a record of a group is too large for one write to the log");
+      if (bytes + batch.byteLength > waveBytesMax) {
+        await this.#appendTogether(wave);
+        wave = [];
+        bytes = 0;
+      }
+      wave.push(batch);
+      bytes += batch.byteLength;
+    }
+    await this.#appendTogether(wave);
+  }
+
+  /** Not more than one write takes, or than may wait for the disk. Afterwards nothing is on its way, however it ended. */
+  async #appendTogether(batches: readonly Uint8Array[]): Promise<void> {
     const options = { acks: "all", timeoutMs: commitTimeoutMs } as const;
-    await Promise.all(appends.map(({ batch, header }) => this.#partition.append(batch, header, options)));
+    const outcomes = await Promise.allSettled(
+      batches.map((batch) => this.#partition.append(batch, readBatchHeader(viewOf(batch), 0), options)),
+    );
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
   /** Gives where to go on. */
@@ -111,17 +126,30 @@ class ShardLog implements GroupRecordLog {
   }
 }
 
-function batchesOf(records: readonly EncodedGroupRecord[], timestamp: number): RecordToWrite[][] {
+/**
+ * A batch is written whole or not at all, so no change is spread over two, unless it is larger than any batch may be: as when a
+ * topic goes and takes along the offsets of very many groups, each of which may go alone.
+ */
+function batchesOf(changes: readonly Change[], timestamp: number, batchBytesMax: number): RecordToWrite[][] {
   const batches: RecordToWrite[][] = [];
   let bytes = Number.POSITIVE_INFINITY;
-  for (const { key, value } of records) {
-    const size = key.byteLength + (value?.byteLength ?? 0) + bytesPerRecordMax;
+  const add = (records: Change, size: number) => {
     if (bytes + size > batchBytesWanted) {
       batches.push([]);
       bytes = 0;
     }
     bytes += size;
-    batches.at(-1)!.push({ key, value, headers: [], timestamp });
+    const batch = batches.at(-1)!;
+    for (const { key, value } of records) batch.push({ key, value, headers: [], timestamp });
+  };
+  for (const change of changes) {
+    const size = change.reduce((sum, record) => sum + sizeOf(record), 0);
+    if (size <= batchBytesMax) add(change, size);
+    else for (const record of change) add([record], sizeOf(record));
   }
   return batches;
+}
+
+function sizeOf({ key, value }: Change[number]): number {
+  return key.byteLength + (value?.byteLength ?? 0) + bytesPerRecordMax;
 }

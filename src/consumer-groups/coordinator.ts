@@ -10,7 +10,7 @@ import type { GroupRequest, GroupSettings, PollReply, PollRequest, TopicLookup }
 import { GroupShard } from "./group-shard.ts";
 import { News } from "./news.ts";
 import type { CommittedPosition } from "./offsets.ts";
-import { type Granted, ShardHost } from "./shard-host.ts";
+import { type Granted, granted, ShardHost } from "./shard-host.ts";
 
 /** Offsets that are let go of in one turn: more would hold up the groups of the shard. */
 const expiredPerTurnMax = 1000;
@@ -60,15 +60,16 @@ export class GroupCoordinator {
   }
 
   /** A member's call. A BrokerError is what the group refuses. */
-  poll(request: PollRequest): Promise<PolledGroup> {
-    return this.#hostOf(request.groupId).handle(request, (reply, shard) => ({
+  async poll(request: PollRequest): Promise<PolledGroup> {
+    return await this.#hostOf(request.groupId).handle(request, (reply, shard) => ({
       ...(reply as PollReply),
       committed: committedOf(shard, request.groupId, reply as PollReply),
     }));
   }
 
-  request(request: RequestToGroup): Promise<Granted> {
-    return this.#hostOf(request.groupId).handle(request, (reply) => reply);
+  async request(request: RequestToGroup): Promise<Granted> {
+    if (!this.#parts.logs.exists && !mayMakeGroup(request)) return this.#answerWithoutGroups(request);
+    return await this.#hostOf(request.groupId).handle(request, (reply) => reply);
   }
 
   /** undefined when there is no such group. Makes nothing. */
@@ -106,6 +107,13 @@ export class GroupCoordinator {
     this.#closed = true;
     this.#expiryTimer?.cancel();
     await Promise.all([...this.#hosts.values()].map((host) => host.close()));
+  }
+
+  /** What a shard without groups says, without making the topic for it. */
+  #answerWithoutGroups(request: RequestToGroup): Granted {
+    const { clock, topics, settings } = this.#parts;
+    const now = { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
+    return granted(new GroupShard(topics, settings).handle(request, now).reply);
   }
 
   #hostOf(groupId: string): ShardHost {
@@ -148,11 +156,15 @@ export class GroupCoordinator {
   }
 }
 
-/** Kafka's rule: the group id's hash as Java makes it, without its sign. */
+/** Kafka's rule: the absolute value of the group id's hash as Java makes it, where the least number of all counts as 0. */
 export function shardOf(groupId: string, shardCount: number): number {
   let hash = 0;
   for (let i = 0; i < groupId.length; i++) hash = (Math.imul(hash, 31) + groupId.charCodeAt(i)) | 0;
-  return (hash & 0x7fffffff) % shardCount;
+  return hash === -(2 ** 31) ? 0 : Math.abs(hash) % shardCount;
+}
+
+function mayMakeGroup(request: RequestToGroup): boolean {
+  return request.kind === "commit" || (request.kind === "reset" && request.createGroup && !request.dryRun);
 }
 
 function committedOf(shard: GroupShard, groupId: string, { assignment }: PollReply): CommittedPosition[] {

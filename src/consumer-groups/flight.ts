@@ -1,10 +1,10 @@
-// Records on their way to the log together, and everyone whose answer has to wait for them.
+// Changes on their way to the log together, and everyone whose answer has to wait for them.
 
-import type { EncodedGroupRecord } from "./group-records.ts";
+import type { Change } from "./group-logs.ts";
 
 export class Flight {
-  readonly records: EncodedGroupRecord[] = [];
-  /** Resolves when all records are committed; rejects when that is refused, or in doubt. */
+  readonly changes: Change[] = [];
+  /** Resolves when all of them are committed; rejects when that is refused, or in doubt. */
   readonly landed: Promise<void>;
   #resolve!: () => void;
   #reject!: (error: unknown) => void;

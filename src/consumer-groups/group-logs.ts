@@ -2,12 +2,19 @@
 
 import type { EncodedGroupRecord } from "./group-records.ts";
 
+/** The records that one request made. */
+export type Change = readonly EncodedGroupRecord[];
+
 /** One partition of __consumer_offsets. */
 export interface GroupRecordLog {
   /** Gives every record up to the log end of this moment, oldest first. Resolves once all are given, and committed. */
   replay(take: (key: Uint8Array, value: Uint8Array | null) => void): Promise<void>;
-  /** Appends in this order. Resolves once committed. A BrokerError says with maybeAppended whether it is in doubt. */
-  append(records: readonly EncodedGroupRecord[]): Promise<void>;
+  /**
+   * Appends in this order. Resolves once committed. A BrokerError says with maybeAppended whether it is in doubt. What one request
+   * made is in the log whole or not at all, also after a crash, unless it is enormous: half of a join would be a member
+   * without partitions for ever.
+   */
+  append(changes: readonly Change[]): Promise<void>;
 }
 
 export interface GroupLogs {

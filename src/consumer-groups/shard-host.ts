@@ -10,8 +10,7 @@ import type { Clock, Timer } from "../io/clock.ts";
 import type { Logger } from "../io/logger.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { Flight } from "./flight.ts";
-import type { GroupRecordLog } from "./group-logs.ts";
-import type { EncodedGroupRecord } from "./group-records.ts";
+import type { Change, GroupRecordLog } from "./group-logs.ts";
 import type { GroupReply, GroupRequest, Now, Refusal } from "./group-requests.ts";
 import type { GroupShard } from "./group-shard.ts";
 
@@ -65,7 +64,7 @@ export class ShardHost {
     const reply = this.#turn(loaded, request);
     const result = reply.kind === "refused" ? reply : answer(reply, loaded.shard);
     await this.#committed();
-    if (reply.kind === "refused") throw new BrokerError(reply.code, reply.detail, { fields: reply.fields ?? {} });
+    granted(reply);
     return result as T;
   }
 
@@ -117,10 +116,10 @@ export class ShardHost {
     }
   }
 
-  #stage(records: readonly EncodedGroupRecord[], loaded: Loaded): void {
+  #stage(change: Change, loaded: Loaded): void {
     const isFirst = this.#staged === undefined;
     this.#staged ??= new Flight();
-    for (const record of records) this.#staged.records.push(record);
+    this.#staged.changes.push(change);
     // Not at once: the requests of this moment travel together.
     if (isFirst && !this.#flying) queueMicrotask(() => this.#takeOff(loaded));
   }
@@ -130,7 +129,7 @@ export class ShardHost {
     if (flight === undefined || this.#loaded !== loaded) return;
     this.#staged = undefined;
     this.#flying = flight;
-    this.#appending = loaded.log.append(flight.records).then(
+    this.#appending = loaded.log.append(flight.changes).then(
       () => {
         if (this.#flying !== flight) return; // the shard was dropped meanwhile
         this.#flying = undefined;
@@ -233,6 +232,11 @@ export class ShardHost {
       if (this.#loaded === loaded && !this.#closed) this.#turn(loaded, { kind: "tick" });
     });
   }
+}
+
+export function granted(reply: GroupReply): Granted {
+  if (reply.kind !== "refused") return reply;
+  throw new BrokerError(reply.code, reply.detail, { fields: reply.fields ?? {} });
 }
 
 function beingLoaded(why: string, cause?: unknown): BrokerError {

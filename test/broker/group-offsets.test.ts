@@ -196,6 +196,15 @@ describe("reset", () => {
   });
 });
 
+test("what can only be refused, and a dry run, make no topic for groups", async () => {
+  const world = await worldWith("a");
+  expect((await refusal(world.groups.leave("g", "m"))).code).toBe("UNKNOWN_MEMBER_ID");
+  expect((await refusal(world.groups.delete("g"))).code).toBe("GROUP_ID_NOT_FOUND");
+  const dry = await world.groups.reset("g", { to: expression("latest"), topics: ["t"], partitions: [0], dryRun: true });
+  expect(dry.positions).toEqual([{ ...at("t", 0, 1), previous: null }]);
+  expect(world.topics.list({ internal: true }).topics.map(({ name }) => name)).toEqual(["t"]);
+});
+
 describe("groups", () => {
   test("are listed by name, in pages, with their lags if asked", async () => {
     const world = await worldWith("a", "b", "c");

@@ -1,11 +1,31 @@
 // Runs a scenario: text in, text out. A block is commands, a line "----", and what they gave; lines with "#" in front stay as they
 // are. The first word is the command, the second the client; epochs are shown as Kafka's epoch, a dot, and the joins.
+// What it runs in is a world: a shard alone, or the coordinator over a simulated disk.
 
-import type { GroupReply, GroupRequest } from "../../src/consumer-groups/group-requests.ts";
+import type { Group } from "../../src/consumer-groups/group.ts";
+import type { GroupReply, GroupRequest, PollRequest } from "../../src/consumer-groups/group-requests.ts";
 import type { Position } from "../../src/consumer-groups/offsets.ts";
-import { ShardWorld } from "./shard-world.ts";
 
-const groupId = "g";
+export const groupId = "g";
+
+export type ScenarioRequest = Extract<GroupRequest, { readonly groupId: string }>;
+
+export interface ScenarioWorld {
+  setTopic(name: string, partitionCount: number): Promise<Answered>;
+  deleteTopic(name: string): Promise<Answered>;
+  handle(request: ScenarioRequest): Promise<Answered & { readonly reply: GroupReply }>;
+  /** Lets time pass; gives whom each deadline on the way woke. */
+  wait(ms: number): Promise<readonly (readonly string[])[]>;
+  expireOffsets(): Promise<Answered>;
+  restart(): Promise<void>;
+  view<T>(groupId: string, read: (group: Group) => T): Promise<T | undefined>;
+  nameOf(topicId: string): string | undefined;
+}
+
+export interface Answered {
+  /** The members that were told of news. */
+  readonly woken: readonly string[];
+}
 
 interface Command {
   readonly words: readonly string[];
@@ -13,42 +33,51 @@ interface Command {
 }
 
 export interface ScenarioOptions {
-  /** After every command the shard is thrown away and made anew from its log. */
+  /** After every command the world restarts, and knows only what its log does. */
   readonly restarts?: boolean;
 }
 
-export function runScenario(text: string, { restarts = false }: ScenarioOptions = {}): string {
-  const run = new ScenarioRun();
-  const blocks = text.trimEnd().split(/\n{2,}/);
-  const rewritten = blocks.map((block) => {
+export async function runScenario(
+  text: string,
+  world: ScenarioWorld,
+  { restarts = false }: ScenarioOptions = {},
+): Promise<string> {
+  const run = new ScenarioRun(world);
+  const rewritten: string[] = [];
+  for (const block of text.trimEnd().split(/\n{2,}/)) {
     const lines = block.split("\n");
     const end = lines.indexOf("----");
     const input = end < 0 ? lines : lines.slice(0, end);
-    const output = input.filter((line) => !line.startsWith("#")).flatMap((line) => run.command(line, restarts));
-    return output.length === 0 ? input.join("\n") : [...input, "----", ...output].join("\n");
-  });
+    const output: string[] = [];
+    for (const line of input) if (!line.startsWith("#")) output.push(...(await run.command(line, restarts)));
+    rewritten.push((output.length === 0 ? input : [...input, "----", ...output]).join("\n"));
+  }
   return `${rewritten.join("\n\n")}\n`;
 }
 
 class ScenarioRun {
-  readonly #world = new ShardWorld();
+  readonly #world: ScenarioWorld;
   /** What each client knows, by its name. */
   readonly #epochs = new Map<string, number>();
 
-  command(line: string, restart: boolean): string[] {
-    const output = this.#run(parse(line));
-    if (restart) this.#world.restart();
+  constructor(world: ScenarioWorld) {
+    this.#world = world;
+  }
+
+  async command(line: string, restart: boolean): Promise<string[]> {
+    const output = await this.#run(parse(line));
+    if (restart) await this.#world.restart();
     return output;
   }
 
-  #run(command: Command): string[] {
+  async #run(command: Command): Promise<string[]> {
     const [name, client = ""] = command.words;
+    const world = this.#world;
     switch (name) {
       case "topic":
-        this.#world.setTopic(client, Number(command.options.get("partitions")));
-        return this.#handle({ kind: "topicsChanged" });
+        return showWoken(await world.setTopic(client, Number(command.options.get("partitions"))));
       case "delete-topic":
-        return this.#handle({ kind: "topicDeleted", topic: client, topicId: this.#world.deleteTopic(client) });
+        return showWoken(await world.deleteTopic(client));
       case "poll":
         return this.#poll(client, command);
       case "forget":
@@ -59,14 +88,14 @@ class ScenarioRun {
       case "commit":
         return this.#commit(client, command);
       case "wait":
-        return this.#wait(Number(client));
+        return (await world.wait(Number(client))).flatMap((woken) => showWoken({ woken }));
       case "restart":
-        this.#world.restart();
+        await world.restart();
         return [];
       case "describe":
         return this.#describe();
       case "expire":
-        return this.#handle({ kind: "expireOffsets", recordsMax: 100 });
+        return showWoken(await world.expireOffsets());
       case "reset":
         return this.#handle({
           kind: "reset",
@@ -82,7 +111,7 @@ class ScenarioRun {
     }
   }
 
-  #poll(client: string, { words, options }: Command): string[] {
+  async #poll(client: string, { words, options }: Command): Promise<string[]> {
     const memberEpoch = this.#epochs.get(client);
     const optional = {
       ...(memberEpoch === undefined ? {} : { memberEpoch }),
@@ -97,19 +126,20 @@ class ScenarioRun {
     };
     const memberId = options.get("member") ?? client;
     const forRecords = !words.includes("heartbeat");
-    const { reply, lines } = this.#ask({ kind: "poll", groupId, memberId, forRecords, ...optional });
+    const request: PollRequest = { kind: "poll", groupId, memberId, forRecords, ...optional };
+    const { reply, lines } = await this.#ask(request);
     if (words.includes("lost")) return ["(lost)", ...lines.slice(1)];
     if (reply.kind === "poll") this.#epochs.set(client, reply.memberEpoch);
     if (reply.kind === "refused") this.#epochs.delete(client);
     return lines;
   }
 
-  #leave(client: string, { words, options }: Command): string[] {
+  #leave(client: string, { words, options }: Command): Promise<string[]> {
     const memberId = options.get("member") ?? client;
     return this.#handle({ kind: "leave", groupId, memberId, keepAssignment: words.includes("keep") });
   }
 
-  #commit(client: string, { words, options }: Command): string[] {
+  #commit(client: string, { words, options }: Command): Promise<string[]> {
     const memberEpoch = this.#epochs.get(client);
     const positions = positionsOf(words[2] ?? "");
     const memberId = options.get("member") ?? client;
@@ -117,31 +147,20 @@ class ScenarioRun {
     return this.#handle({ kind: "commit", groupId, positions, ...member });
   }
 
-  /** Stops at each deadline on the way. */
-  #wait(ms: number): string[] {
-    const endMs = this.#world.nowMs + ms;
-    const lines: string[] = [];
-    while (this.#world.shard.nextDeadlineMs() <= endMs) {
-      this.#world.nowMs = this.#world.shard.nextDeadlineMs();
-      lines.push(...this.#handle({ kind: "tick" }));
-    }
-    this.#world.nowMs = endMs;
-    return lines;
+  async #handle(request: ScenarioRequest): Promise<string[]> {
+    return (await this.#ask(request)).lines;
   }
 
-  #handle(request: GroupRequest): string[] {
-    return this.#ask(request).lines;
+  async #ask(request: ScenarioRequest): Promise<{ reply: GroupReply; lines: string[] }> {
+    const { reply, woken } = await this.#world.handle(request);
+    return { reply, lines: [...show(reply), ...showWoken({ woken })] };
   }
 
-  #ask(request: GroupRequest): { reply: GroupReply; lines: string[] } {
-    const { reply, wake } = this.#world.handle(request);
-    const woken = wake.map(({ memberId }) => memberId).sort();
-    return { reply, lines: [...show(reply), ...(woken.length === 0 ? [] : [`wake ${woken.join(" ")}`])] };
+  async #describe(): Promise<string[]> {
+    return (await this.#world.view(groupId, (group) => this.#describeGroup(group))) ?? ["no such group"];
   }
 
-  #describe(): string[] {
-    const group = this.#world.shard.group(groupId);
-    if (!group) return ["no such group"];
+  #describeGroup(group: Group): string[] {
     const offsets = [...group.offsets.all()]
       .map(({ topic, partition, committed }) => `${topic}-${partition}:${committed.offset}`)
       .sort();
@@ -193,7 +212,7 @@ function ownedOf(text: string): { topic: string; partitions: number[] }[] {
 }
 
 function partitionsOf(
-  world: ShardWorld,
+  world: ScenarioWorld,
   held: ReadonlyMap<string, readonly number[] | ReadonlyMap<number, number>>,
 ): string {
   const topics = [...held].map(([topicId, partitions]) => {
@@ -201,6 +220,10 @@ function partitionsOf(
     return `${world.nameOf(topicId)}[${numbers.sort((a, b) => a - b).join(" ")}]`;
   });
   return topics.length === 0 ? "nothing" : topics.sort().join(" ");
+}
+
+function showWoken({ woken }: Answered): string[] {
+  return woken.length === 0 ? [] : [`wake ${[...woken].sort().join(" ")}`];
 }
 
 function show(reply: GroupReply): string[] {

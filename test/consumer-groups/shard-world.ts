@@ -7,7 +7,7 @@ import type { GroupRequest, GroupSettings, Handled, TopicLookup } from "../../sr
 import { GroupShard } from "../../src/consumer-groups/group-shard.ts";
 import { formatTopicId } from "../../src/protocol/topic-partition.ts";
 
-const firstWallMs = 1_750_000_000_000;
+export const firstWallMs = 1_750_000_000_000;
 
 export class ShardWorld implements TopicLookup {
   revision = 0;
@@ -87,7 +87,7 @@ export function stateOf(shard: GroupShard): unknown {
   return [...shard.groups()].sort((a, b) => compare(a.groupId, b.groupId)).map(groupState);
 }
 
-function groupState(group: Group): unknown {
+export function groupState(group: Group): unknown {
   const members = [...group.members()].sort((a, b) => compare(a.memberId, b.memberId));
   return {
     groupId: group.groupId,
