@@ -108,6 +108,7 @@ test("an answer that makes no record, a refusal and a view wait for what they sa
   const held = world.hold("a");
   const positions = [{ topic: "t", partition: 0, nextOffset: 7 }];
   const committing = watched(world.coordinator.poll(poll("a", "m", { memberEpoch, commit: positions })));
+  await settled();
   const again = watched(world.coordinator.poll(poll("a", "m", { memberEpoch, commit: positions })));
   const refused = watched(world.coordinator.request({ kind: "deleteGroup", groupId: "a" }));
   const seen = watched(world.offset("a"));

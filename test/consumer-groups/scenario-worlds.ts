@@ -83,8 +83,8 @@ export class CoordinatorScenarioWorld implements ScenarioWorld {
   static async start(restartBy: RestartBy): Promise<CoordinatorScenarioWorld> {
     const world = new CoordinatorScenarioWorld(restartBy);
     await world.#start();
-    const nobody = { kind: "deleteGroup", groupId } as const; // makes the topic of groups, so that no command does
-    await world.#process.coordinator.request(nobody).catch(refusalOf);
+    const refused = { kind: "commit", groupId, positions: [{ topic: "none", partition: 0, nextOffset: 0 }] } as const;
+    await world.#process.coordinator.request(refused).catch(refusalOf); // makes the topic of groups, so that no command does
     return world;
   }
 

@@ -13,6 +13,10 @@ const model = "test/consumer-groups/group-model.test.ts";
 const scenarios = "test/consumer-groups/scenarios.test.ts";
 const shard = "test/consumer-groups/group-shard.test.ts";
 const bytes = "test/consumer-groups/group-records.test.ts";
+const commits = "src/consumer-groups/commits.ts";
+const host = "src/consumer-groups/shard-host.ts";
+const coordinator = "src/consumer-groups/coordinator.ts";
+const shell = "test/consumer-groups/coordinator.test.ts";
 
 export const consumerGroupsMutations: readonly Mutation[] = [
   {
@@ -127,5 +131,82 @@ export const consumerGroupsMutations: readonly Mutation[] = [
     find: "joins = reader.int32();",
     replace: "joins = reader.int32() & 1;",
     caughtBy: bytes,
+  },
+  {
+    name: "group-answer-before-the-commit",
+    file: host,
+    find: "    await this.#committed();\n    if (reply.kind",
+    replace: "    if (reply.kind",
+    caughtBy: shell,
+  },
+  {
+    name: "group-answer-without-records-does-not-wait",
+    file: host,
+    find: "    await this.#committed();\n    if (reply.kind",
+    replace: "    if (this.#staged !== undefined) await this.#committed();\n    if (reply.kind",
+    caughtBy: shell,
+  },
+  {
+    name: "group-view-shows-what-is-not-committed",
+    file: host,
+    find: "    await this.#committed();\n    return seen;",
+    replace: "    return seen;",
+    caughtBy: shell,
+  },
+  {
+    name: "group-failed-append-keeps-the-state",
+    file: host,
+    find: "    this.#loaded = undefined;\n    this.#flying = undefined;",
+    replace: "    this.#flying = undefined;",
+    caughtBy: shell,
+  },
+  {
+    name: "group-failed-append-forgets-who-gathered",
+    file: host,
+    find: "const waiting = [this.#flying, this.#staged];",
+    replace: "const waiting = [this.#flying];",
+    caughtBy: shell,
+  },
+  {
+    name: "group-two-appends-under-way",
+    file: host,
+    find: "if (isFirst && !this.#flying) queueMicrotask",
+    replace: "if (isFirst) queueMicrotask",
+    caughtBy: shell,
+  },
+  {
+    name: "group-load-arms-no-sessions",
+    file: host,
+    find: "    shard.loaded(this.#now());\n",
+    replace: "",
+    caughtBy: shell,
+  },
+  {
+    name: "group-load-keeps-offsets-of-gone-topics",
+    file: host,
+    find: "for (const { topic, topicId } of goneTopics(shard)) this.#turn(",
+    replace: "for (const { topic, topicId } of goneTopics(shard).slice(1)) this.#turn(",
+    caughtBy: shell,
+  },
+  {
+    name: "group-reload-tells-nobody",
+    file: host,
+    find: "    this.#surroundings.reloaded();\n",
+    replace: "",
+    caughtBy: shell,
+  },
+  {
+    name: "group-deleted-topic-takes-the-offsets-of-a-new-one",
+    file: commits,
+    find: "if (committed.topicId === null || committed.topicId === topicId) drop(",
+    replace: "if (committed.topicId !== topicId || committed.topicId === topicId) drop(",
+    caughtBy: shell,
+  },
+  {
+    name: "group-not-where-kafka-looks-for-it",
+    file: coordinator,
+    find: "hash === -(2 ** 31) ? 0 : Math.abs(hash) % shardCount",
+    replace: "(hash & 0x7fffffff) % shardCount",
+    caughtBy: shell,
   },
 ];
