@@ -9,8 +9,12 @@ const handled = (member: string, offset: number, value = `v${offset}`): GroupEve
 const committed = (member: string, nextOffset: number): GroupEvent => {
   return { f: "committed", member, partition: 0, nextOffset };
 };
-const asked: GroupEvent = { f: "offsetsAsked" };
-const seen = (nextOffset: number): GroupEvent => ({ f: "offsetsSeen", positions: [{ partition: 0, nextOffset }] });
+const asked: GroupEvent = { f: "offsetsAsked", by: "w" };
+const seen = (nextOffset: number): GroupEvent => ({
+  f: "offsetsSeen",
+  by: "w",
+  positions: [{ partition: 0, nextOffset }],
+});
 const killed: GroupEvent = { f: "brokerKilled" };
 const acknowledged = (offset: number, value = `v${offset}`): AcknowledgedRecord => ({ partition: 0, offset, value });
 
@@ -64,7 +68,8 @@ describe("what breaks a promise", () => {
     },
     { kind: "committedAgain", events: [...begun, committed("a", 2), killed, assigned("b", 0), handled("b", 1)] },
     { kind: "committedBack", events: [...begun, committed("a", 2), asked, seen(1)] },
-    { kind: "committedBack", events: [...begun, asked, seen(2), asked, { f: "offsetsSeen", positions: [] }] },
+    { kind: "committedBack", events: [...begun, committed("a", 2), asked, { f: "offsetsAsked", by: "x" }, seen(1)] },
+    { kind: "committedBack", events: [...begun, asked, seen(2), asked, { f: "offsetsSeen", by: "w", positions: [] }] },
     { kind: "committedUnhandled", events: [...begun, asked, seen(3)] },
     { kind: "refusedWithoutCause", events: [...begun, { f: "refused", member: "a", code: "FENCED_MEMBER_EPOCH" }] },
     {

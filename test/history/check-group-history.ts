@@ -65,8 +65,8 @@ class PartitionState {
   owner: string | undefined;
   /** The largest committed offset that somebody knows of. */
   committed = 0;
-  /** What `committed` was when the offsets were last asked for. */
-  committedWhenAsked = 0;
+  /** What `committed` was when somebody last asked for the offsets. */
+  readonly committedWhenAsked = new Map<string, number>();
 }
 
 class Checker {
@@ -136,7 +136,7 @@ class Checker {
         this.#killedAt = at;
         break;
       case "offsetsAsked":
-        for (const state of this.#partitions.values()) state.committedWhenAsked = state.committed;
+        for (const state of this.#partitions.values()) state.committedWhenAsked.set(event.by, state.committed);
         break;
       case "offsetsSeen":
         this.#seen(event);
@@ -178,22 +178,21 @@ class Checker {
     if (this.#killedAt < first.at && faultyAt < first.at) this.#add("doubled", `${what}; ${before}`);
   }
 
-  #seen({ positions }: OffsetsSeen): void {
+  #seen({ by, positions }: OffsetsSeen): void {
     for (const { partition, nextOffset } of positions) {
       const state = this.#partition(partition);
       const what = `partition ${partition} is at ${nextOffset}`;
-      if (nextOffset < state.committedWhenAsked) {
-        this.#add("committedBack", `${what}; it was at ${state.committedWhenAsked} before`);
-      }
+      const before = state.committedWhenAsked.get(by) ?? 0;
+      if (nextOffset < before) this.#add("committedBack", `${what}; it was at ${before} before`);
       if (nextOffset > state.prefix) this.#add("committedUnhandled", `${what}; ${state.prefix} was not handled`);
       state.committed = Math.max(state.committed, nextOffset);
     }
     // One that is left out has nothing committed any more.
     const there = new Set(positions.map(({ partition }) => partition));
     for (const [partition, { committedWhenAsked }] of this.#partitions) {
-      if (committedWhenAsked > 0 && !there.has(partition)) {
-        this.#add("committedBack", `partition ${partition} has no committed offset; it was at ${committedWhenAsked}`);
-      }
+      const before = committedWhenAsked.get(by) ?? 0;
+      if (before === 0 || there.has(partition)) continue;
+      this.#add("committedBack", `partition ${partition} has no committed offset; it was at ${before}`);
     }
   }
 

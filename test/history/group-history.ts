@@ -10,8 +10,7 @@ export type GroupEvent =
   | Ended
   | OffsetsSeen
   | { readonly f: "answerLost" | "unanswered"; readonly member: string }
-  /** What follows saw only what stood before it. */
-  | { readonly f: "offsetsAsked" }
+  | OffsetsAsked
   | { readonly f: "brokerKilled" };
 
 /** `member` is one life of a client: whoever starts again under the same member id is another. */
@@ -57,9 +56,16 @@ export interface Ended extends MemberEvent {
   readonly f: "left" | "died" | "hung";
 }
 
-/** The committed offsets, as anybody may read them. */
+/** Somebody asks for the committed offsets; what had happened before, the answer must show. */
+export interface OffsetsAsked {
+  readonly f: "offsetsAsked";
+  readonly by: string;
+}
+
+/** The answer to whom it was last asked by. */
 export interface OffsetsSeen {
   readonly f: "offsetsSeen";
+  readonly by: string;
   readonly positions: readonly { readonly partition: number; readonly nextOffset: number }[];
 }
 

@@ -69,6 +69,13 @@ export class GroupRun {
     return new Promise((resolve) => this.#waiting.push({ count: this.#handled + count, resolve }));
   }
 
+  /** Looks at the committed offsets of a broker that nobody else has found yet: what was forgotten is not committed again by then. */
+  async lookFirst(url: string): Promise<void> {
+    const by = "first";
+    this.history.add({ f: "offsetsAsked", by });
+    this.#see(by, await this.#client.get(`${url}/v1/groups/${this.#options.groupId}/offsets`));
+  }
+
   /** Lets something befall one of the members that are left alone so far, another thing each time. */
   async disturb(): Promise<void> {
     const slot = this.#random.pick([...this.#members.keys()].filter((quiet) => !this.#disturbed.has(quiet)));
@@ -152,22 +159,28 @@ export class GroupRun {
     for (const { resolve } of reached) resolve();
   }
 
-  /** Looks at the committed offsets all the time, and remembers what it saw last. */
+  /** Looks at the committed offsets all the time, and tells who waits for what it sees. */
   async #watch(): Promise<void> {
+    const by = "watcher";
     while (!this.#over) {
-      this.history.add({ f: "offsetsAsked" });
+      this.history.add({ f: "offsetsAsked", by });
       const answer = await this.#get("/offsets");
       if (answer === undefined) return;
-      if (answer.status !== 404) this.#see(expectStatus<Offsets>(answer, 200));
+      if (answer.status !== 404) this.#tellLookers(this.#see(by, answer));
       await new Promise((resolve) => setTimeout(resolve, lookMs));
     }
   }
 
-  #see(offsets: Offsets): void {
+  #see(by: string, answer: Answer): Offsets {
+    const offsets = expectStatus<Offsets>(answer, 200);
     const positions = offsets.positions.flatMap(({ partition, nextOffset }) =>
       nextOffset === null ? [] : [{ partition, nextOffset }],
     );
-    this.history.add({ f: "offsetsSeen", positions });
+    this.history.add({ f: "offsetsSeen", by, positions });
+    return offsets;
+  }
+
+  #tellLookers(offsets: Offsets): void {
     for (const { isEnough, resolve } of this.#lookers.splice(0)) {
       if (isEnough(offsets)) resolve();
       else this.#lookers.push({ isEnough, resolve });

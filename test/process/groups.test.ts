@@ -38,6 +38,7 @@ test(
       await broker.kill();
       run.history.add({ f: "brokerKilled" });
       broker = await BrokerProcess.start({ dataDir: folder.path });
+      await run.lookFirst(broker.url);
       load.address.up(broker.url);
     };
     try {
