@@ -14,6 +14,9 @@ interface Polled {
   readonly positions: readonly Place[];
 }
 
+/** The heartbeat interval is the usual one all the same; a machine that is busy with other things loses nobody. */
+const sessionTimeoutMs = 300_000;
+
 export class BenchMember {
   readonly groupId: string;
   readonly memberId: string;
@@ -68,7 +71,7 @@ export class BenchMember {
 
   #poll(wishes: object, owned?: readonly object[]): Uint8Array {
     const staying = { memberEpoch: this.#memberEpoch, ...(owned && { owned }) };
-    const whose = this.#memberEpoch === undefined ? { topics: [this.topic] } : staying;
+    const whose = this.#memberEpoch === undefined ? { topics: [this.topic], sessionTimeoutMs } : staying;
     const body = JSON.stringify({ ...whose, ...wishes });
     const path = `${this.#path}/poll`;
     return requestBytes({ method: "POST", path, contentType: "application/json", body: Buffer.from(body) });
