@@ -1,6 +1,7 @@
 // The command: runs the benches that are named, keeps what they gave in bench/results and, when asked, in bench/README.md.
 
 import { benchAppend } from "./append.ts";
+import { benchGroups } from "./groups.ts";
 import { benchHttpFetch } from "./http-fetch.ts";
 import { benchHttpProduce } from "./http-produce.ts";
 import type { Figures } from "./lib/figures.ts";
@@ -13,6 +14,7 @@ const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = 
   "http-produce": benchHttpProduce,
   "http-fetch": benchHttpFetch,
   start: benchStart,
+  groups: benchGroups,
   profile: benchProfile,
 };
 const usage = `npm run bench -- ${Object.keys(benches).join("|")}|all [--quick] [--write]\n`;

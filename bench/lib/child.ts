@@ -3,7 +3,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 
-export type ChildName = "broker-child" | "floor-child" | "load-child";
+export type ChildName = "broker-child" | "floor-child" | "load-child" | "group-child";
 
 interface Reply {
   readonly id: number;

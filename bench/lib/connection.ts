@@ -4,18 +4,26 @@
 import { connect, type Socket } from "node:net";
 
 const headEnd = Buffer.from("\r\n\r\n");
-const receiveBytes = 256 * 1024;
+const receiveBytesUsual = 256 * 1024;
 const lengthPattern = /\r\ncontent-length: (\d+)/i;
 
 export interface Answer {
   readonly status: number;
   readonly bodyBytes: number;
-  /** Of a refusal: what it says. */
+  /** Of a refusal, or when wished: what it says. */
   readonly text?: string;
+}
+
+export interface ConnectionOptions {
+  /** Less for thousands of connections. */
+  readonly receiveBytes?: number;
+  /** What the answers say is wanted, and not only that they came. */
+  readonly wantsText?: boolean;
 }
 
 export class Connection {
   readonly #socket: Socket;
+  readonly #wantsText: boolean;
   #head: Buffer | undefined;
   #status = 0;
   #bodyBytes = 0;
@@ -24,7 +32,9 @@ export class Connection {
   #answered: ((answer: Answer) => void) | undefined;
   #failed: (error: Error) => void;
 
-  private constructor(port: number, opened: () => void, failed: (error: Error) => void) {
+  private constructor(port: number, options: ConnectionOptions, opened: () => void, failed: (error: Error) => void) {
+    const { receiveBytes = receiveBytesUsual, wantsText = false } = options;
+    this.#wantsText = wantsText;
     this.#failed = failed;
     this.#socket = connect({
       port,
@@ -40,9 +50,9 @@ export class Connection {
     this.#socket.on("close", () => this.#failed(new Error("the server closed the connection")));
   }
 
-  static open(port: number): Promise<Connection> {
+  static open(port: number, options: ConnectionOptions = {}): Promise<Connection> {
     return new Promise((resolve, reject) => {
-      const connection: Connection = new Connection(port, () => resolve(connection), reject);
+      const connection: Connection = new Connection(port, options, () => resolve(connection), reject);
     });
   }
 
@@ -51,6 +61,10 @@ export class Connection {
     this.#answered = answered;
     this.#failed = failed;
     this.#socket.write(request);
+  }
+
+  ask(request: Uint8Array): Promise<Answer> {
+    return new Promise((resolve, reject) => this.send(request, resolve, reject));
   }
 
   close(): void {
@@ -74,7 +88,7 @@ export class Connection {
       this.#missing = this.#bodyBytes;
       body = bytes.subarray(end + headEnd.length);
     }
-    if (this.#status >= 300) this.#text.push(body.toString());
+    if (this.#wantsText || this.#status >= 300) this.#text.push(body.toString());
     this.#missing -= body.length;
     if (this.#missing <= 0) this.#end();
     return true;
@@ -94,7 +108,7 @@ export class Connection {
 }
 
 export interface RequestSketch {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly path: string;
   readonly contentType?: string;
   readonly accept?: string;

@@ -43,9 +43,18 @@ export class ServingProcess {
   }
 
   /** Bytes of memory that are its own or shared, now. */
-  async rssBytes(): Promise<number> {
+  rssBytes(): Promise<number> {
+    return this.#memory("VmRSS");
+  }
+
+  /** The most they have been so far. */
+  peakRssBytes(): Promise<number> {
+    return this.#memory("VmHWM");
+  }
+
+  async #memory(field: string): Promise<number> {
     const status = await readFile(`/proc/${this.#process.pid}/status`, "utf8");
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024;
+    return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
   }
 
   async createTopic(topic: object): Promise<void> {

@@ -7,6 +7,9 @@ import type { PollRequest } from "../consumer-groups/group-requests.ts";
 import type { Clock, Timer } from "../io/clock.ts";
 import type { PollCall } from "./group-calls.ts";
 
+/** Given to abort(), which else makes an exception with a stack trace for nobody. */
+const waitEnded = "the wait is over";
+
 export class PollWait {
   readonly #call: PollCall;
   readonly #clock: Clock;
@@ -49,12 +52,12 @@ export class PollWait {
 
   readonly end = (): void => {
     this.#isOver = true;
-    this.#parked?.abort();
+    this.#parked?.abort(waitEnded);
   };
 
   readonly tell = (): void => {
     this.#hasNews = true;
-    this.#parked?.abort();
+    this.#parked?.abort(waitEnded);
   };
 
   /** A heartbeat beside this poll was answered: it may have moved the member, of which the group tells nobody else. */
@@ -113,7 +116,7 @@ export class PollWait {
       if (!this.isOver) this.#armKeepAlive();
     } catch (error) {
       this.#failure = { error };
-      this.#parked?.abort();
+      this.#parked?.abort(waitEnded);
     }
   }
 }

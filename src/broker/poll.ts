@@ -52,12 +52,12 @@ export class Polls {
 
   async #read(call: PollCall, key: string, wait: PollWait): Promise<PollAnswer> {
     const deadlineMs = this.#parts.clock.monotonicMs() + call.waitMs;
-    const { notCommitted } = await wait.begin();
+    const { notCommitted, changed } = await wait.begin();
     // Not sooner: a client whose poll is refused must not end the wait of the one that has the member.
     this.#latest.get(key)?.end();
     this.#latest.set(key, wait);
     const places = new PollPlaces(this.#parts.partitions, call, wait.group);
-    for (let isChanged = false; ; isChanged = await wait.renew()) {
+    for (let isChanged = changed; ; isChanged = await wait.renew()) {
       const positions = places.of(wait.group);
       const read = wait.isOver ? [] : await this.#fetch(positions, call.maxBytes);
       const fetched = read.filter(({ error }) => error === undefined);

@@ -79,6 +79,8 @@ export interface PollReply {
   /** Always whole; what may be read and committed from now on. */
   readonly assignment: readonly (TopicPartitions & { readonly topicId: string })[];
   readonly notCommitted: readonly (PartitionName & { readonly code: ErrorCode })[];
+  /** This call gave or took partitions: do not let it wait, the client should know. */
+  readonly changed: boolean;
   /** There are partitions the client must let go of: do not let it wait, others wait for its next call. */
   readonly revoking: boolean;
   /** More partitions are to come; a first poll waits for its `wake`. */

@@ -1,6 +1,6 @@
 // A member's life: it joins or takes its id over, polls, leaves, or falls silent and is removed.
 
-import { nothingHeld, rising } from "./assignment.ts";
+import { type HeldPartitions, nothingHeld, partitionCountOf, rising } from "./assignment.ts";
 import { assignors, isAssignorName } from "./assignors.ts";
 import { commitOfMember, metadataTooLarge } from "./commits.ts";
 import type { Group, GroupMember, MemberSlot } from "./group.ts";
@@ -38,7 +38,7 @@ function heartbeat(turn: GroupTurn, group: Group, request: PollRequest, sentEpoc
     ownsNothing: false,
     letGo,
   });
-  return answer(turn, group, request.memberId, notCommitted);
+  return answer(turn, group, request.memberId, { heldBefore: member.current.assigned, notCommitted });
 }
 
 /** Why a call in the name of this member is refused. */
@@ -92,7 +92,7 @@ function join(turn: GroupTurn, group: Group, request: PollRequest): GroupReply {
   const member = { ...group.member(memberId)!, current };
   turn.reconcile(group, member, { sentEpoch: 0, ownsNothing: true, letGo: () => true }, former?.current !== current);
   const notCommitted = commitOfMember(turn, group, group.member(memberId)!, undefined, request.commit ?? []);
-  return answer(turn, group, memberId, notCommitted);
+  return answer(turn, group, memberId, { heldBefore: nothingHeld, notCommitted });
 }
 
 function newcomer(groupEpoch: number): CurrentAssignmentValue {
@@ -158,7 +158,12 @@ function releases(turn: GroupTurn, request: PollRequest): (topicId: string, part
   return (topicId, partition) => !named.has(`${turn.context.topics.nameOf(topicId)}\0${partition}`);
 }
 
-function answer(turn: GroupTurn, group: Group, memberId: string, notCommitted: NotCommitted): PollReply {
+function answer(
+  turn: GroupTurn,
+  group: Group,
+  memberId: string,
+  { heldBefore, notCommitted }: { readonly heldBefore: HeldPartitions; readonly notCommitted: NotCommitted },
+): PollReply {
   const member = group.member(memberId)!;
   const { current } = member;
   armTimers(turn, group, member);
@@ -169,6 +174,8 @@ function answer(turn: GroupTurn, group: Group, memberId: string, notCommitted: N
     heartbeatIntervalMs: Math.min(heartbeatIntervalMs, Math.ceil(member.metadata.sessionTimeoutMs / 3)),
     assignment: assignmentOf(turn, member),
     notCommitted,
+    // One step only gives or only takes, so equal counts mean equal sets.
+    changed: partitionCountOf(current.assigned) !== partitionCountOf(heldBefore),
     revoking: current.state === "unrevokedPartitions",
     incomplete: current.state === "unreleasedPartitions" || group.epoch > group.assignmentEpoch,
   };

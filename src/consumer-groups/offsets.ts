@@ -3,6 +3,7 @@
 // come back for it.
 
 import type { OffsetCommitValue } from "./group-records.ts";
+import { TopicOffsets } from "./topic-offsets.ts";
 
 export const metadataBytesMax = 4096;
 
@@ -21,7 +22,7 @@ export interface CommittedPosition {
 }
 
 export class CommittedOffsets {
-  readonly #topics = new Map<string, Map<number, OffsetCommitValue>>();
+  readonly #topics = new Map<string, TopicOffsets>();
   #count = 0;
 
   get count(): number {
@@ -34,25 +35,24 @@ export class CommittedOffsets {
 
   *all(): Generator<CommittedPosition> {
     for (const [topic, partitions] of this.#topics) {
-      for (const [partition, committed] of partitions) yield { topic, partition, committed };
+      for (const [partition, committed] of partitions.entries()) yield { topic, partition, committed };
     }
   }
 
   *of(topic: string): Generator<CommittedPosition> {
-    for (const [partition, committed] of this.#topics.get(topic) ?? []) yield { topic, partition, committed };
+    for (const [partition, committed] of this.#topics.get(topic)?.entries() ?? [])
+      yield { topic, partition, committed };
   }
 
   replay(topic: string, partition: number, value: OffsetCommitValue | null): void {
-    const partitions = this.#topics.get(topic);
-    if (value === null) {
-      if (!partitions?.delete(partition)) return;
+    const partitions = this.#topics.get(topic) ?? new TopicOffsets();
+    if (value !== null) {
+      if (partitions.count === 0) this.#topics.set(topic, partitions);
+      if (partitions.set(partition, value)) this.#count++;
+    } else if (partitions.delete(partition)) {
+      if (partitions.count === 0) this.#topics.delete(topic);
       this.#count--;
-      if (partitions.size === 0) this.#topics.delete(topic);
-      return;
     }
-    if (!partitions?.has(partition)) this.#count++;
-    if (partitions) partitions.set(partition, value);
-    else this.#topics.set(topic, new Map([[partition, value]]));
   }
 }
 

@@ -135,7 +135,8 @@ describe("places", () => {
   test("latest begins at the end of the moment, and does not move while the poll waits", async () => {
     const world = await worldWith();
     await world.produce("t", 0, ["a"]);
-    const waiting = world.poll("m", { topics, offsetReset: "latest", waitMs: 10_000 });
+    const { memberEpoch } = await world.poll("m", { topics, forRecords: false });
+    const waiting = world.poll("m", { memberEpoch, offsetReset: "latest", waitMs: 10_000 });
     await settled();
     await world.produce("t", 0, ["b"]);
     const answer = await world.clock.runUntilSettled(waiting);
@@ -426,6 +427,27 @@ describe("news of the assignment", () => {
     for (const partition of [0, 1]) await world.produce("t", partition, ["x"]);
     expect(batchesOf(await going.promise)).toHaveLength(1);
     expect(world.leftovers()).toMatchObject({ listening: 0, waiters: 0 });
+  });
+
+  test("what came free between two polls is told at once, and so is what a first poll gets", async () => {
+    const world = await worldWith(2);
+    const first = watched(world.poll("a", { topics, waitMs: 60_000 }));
+    await settled();
+    expect(first.isSettled).toBe(true);
+    let a = await first.promise;
+    const b = await world.poll("b", { topics });
+    a = await world.poll("a", { memberEpoch: a.memberEpoch });
+    await world.poll("a", { memberEpoch: a.memberEpoch });
+    const waiting = watched(world.poll("b", { memberEpoch: b.memberEpoch, waitMs: 60_000 }));
+    await settled();
+    expect(waiting.isSettled).toBe(true);
+    const { assignment, memberEpoch } = await waiting.promise;
+    expect(assignment).toEqual([{ topic: "t", partitions: [1] }]);
+    const next = watched(world.poll("b", { memberEpoch, waitMs: 60_000 }));
+    await settled();
+    expect(next.isSettled).toBe(false); // it knows by now
+    await world.clock.advance(60_000);
+    await next.promise;
   });
 
   test("a member that must let go of something does not wait", async () => {

@@ -12,6 +12,8 @@ export interface Answer {
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Breaks the connection off. */
+  readonly signal?: AbortSignal;
 }
 
 /** A broker that says nothing for this long is stuck. */
@@ -33,8 +35,8 @@ export class HttpClient {
 
   /** For answers that are streams. */
   open(method: Dispatcher.HttpMethod, url: string, options: RequestOptions = {}): Promise<Dispatcher.ResponseData> {
-    const { headers = {}, body = null } = options;
-    return request(url, { method, headers, body, dispatcher: this.#agent });
+    const { headers = {}, body = null, signal } = options;
+    return request(url, { method, headers, body, dispatcher: this.#agent, ...(signal && { signal }) });
   }
 
   async get(url: string, accept = "application/json"): Promise<Answer> {

@@ -32,6 +32,8 @@ export interface LoadOptions {
   readonly refused: number;
   /** One reader a partition follows the log. */
   readonly follow: boolean;
+  /** Between two sends of one client; without it each sends as fast as it is answered. */
+  readonly pauseMs?: number;
 }
 
 const connectionsMax = 128;
@@ -145,7 +147,11 @@ export class Load {
   }
 
   async #run(sender: Sender): Promise<void> {
-    while (!this.#stopping) if (!(await sender.sendOne())) return;
+    const { pauseMs } = this.#options;
+    while (!this.#stopping) {
+      if (!(await sender.sendOne())) return;
+      if (pauseMs !== undefined) await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
   }
 
   #count(values: number): void {
