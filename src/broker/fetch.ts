@@ -57,14 +57,8 @@ async function readAll(parts: BrokerParts, request: FetchRequest): Promise<Fetch
   const fetched: FetchedPartition[] = [];
   let left = request.maxBytes;
   for (const { topic, partition, offset } of request.partitions) {
-    const one = await readOne(
-      parts,
-      topic,
-      partition,
-      offset,
-      left,
-      fetched.every(({ batches }) => batches.byteLength === 0),
-    );
+    const isFirst = left === request.maxBytes;
+    const one = await readOne(parts, topic, partition, offset, left, isFirst);
     left -= one.batches.byteLength;
     fetched.push(one);
   }

@@ -79,6 +79,18 @@ class ShardLog implements GroupRecordLog {
   }
 
   async append(changes: readonly Change[]): Promise<void> {
+    const { log } = this.#partition;
+    const start = log.logEndOffset;
+    try {
+      await this.#appendInWaves(changes);
+    } catch (error) {
+      if (!(error instanceof BrokerError) || log.logEndOffset === start) throw error;
+      // What came before the refused part is in the log: nobody may be told that nothing was done.
+      throw new BrokerError(error.code, error.message, { fields: error.fields, maybeAppended: true, cause: error });
+    }
+  }
+
+  async #appendInWaves(changes: readonly Change[]): Promise<void> {
     const timestamp = this.#parts.clock.nowMs();
     const { appendGroupBytesMax, appendQueueBytesMax } = this.#parts.settings;
     const waveBytesMax = Math.min(appendGroupBytesMax, appendQueueBytesMax);

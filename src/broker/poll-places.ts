@@ -30,9 +30,9 @@ export class PollPlaces {
     this.#partitions = partitions;
     this.#offsetReset = offsetReset;
     for (const { topic, partition, nextOffset } of commit) this.#asked.set(`${topic}/${partition}`, nextOffset);
+    for (const { topic, partition, nextOffset } of positions) this.#asked.set(`${topic}/${partition}`, nextOffset);
     // Another member may have read on since: only what is committed says from where.
     for (const { topic, partition } of joined.notCommitted) this.#asked.delete(`${topic}/${partition}`);
-    for (const { topic, partition, nextOffset } of positions) this.#asked.set(`${topic}/${partition}`, nextOffset);
   }
 
   get reset(): PollAnswer["reset"] {

@@ -61,6 +61,8 @@ export class GroupCoordinator {
 
   /** A member's call. A BrokerError is what the group refuses. */
   async poll(request: PollRequest): Promise<PolledGroup> {
+    if (!this.#parts.logs.exists && !mayMakeGroup(request))
+      return { ...(this.#answerWithoutGroups(request) as PollReply), committed: [] };
     return await this.#hostOf(request.groupId).handle(request, (reply, shard) => ({
       ...(reply as PollReply),
       committed: committedOf(shard, request.groupId, reply as PollReply),
@@ -110,7 +112,7 @@ export class GroupCoordinator {
   }
 
   /** What a shard without groups says, without making the topic for it. */
-  #answerWithoutGroups(request: RequestToGroup): Granted {
+  #answerWithoutGroups(request: RequestToGroup | PollRequest): Granted {
     const { clock, topics, settings } = this.#parts;
     const now = { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     return granted(new GroupShard(topics, settings).handle(request, now).reply);
@@ -163,7 +165,8 @@ export function shardOf(groupId: string, shardCount: number): number {
   return hash === -(2 ** 31) ? 0 : Math.abs(hash) % shardCount;
 }
 
-function mayMakeGroup(request: RequestToGroup): boolean {
+function mayMakeGroup(request: RequestToGroup | PollRequest): boolean {
+  if (request.kind === "poll") return request.memberEpoch === undefined;
   return request.kind === "commit" || (request.kind === "reset" && request.createGroup && !request.dryRun);
 }
 

@@ -1,8 +1,9 @@
 // __consumer_offsets as the coordinator writes it: what one request made is in the log whole or not at all, however the write ends.
 
 import { expect, test } from "vitest";
-import { OffsetsTopic } from "../../src/broker/group-logs.ts";
+import { OffsetsTopic, offsetsTopic } from "../../src/broker/group-logs.ts";
 import type { GroupCoordinator } from "../../src/consumer-groups/coordinator.ts";
+import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { CountingRandom, GroupProcess } from "../consumer-groups/group-process.ts";
 import { settled } from "../simulation/simulated-clock.ts";
 import { SimulatedDisk } from "../simulation/simulated-disk.ts";
@@ -109,6 +110,23 @@ test("more than may wait for the disk, and a change larger than a write, are app
   expect(keys).toEqual(range(0, 500));
   const tooLarge = { key: new Uint8Array(1), value: new Uint8Array(settings.appendGroupBytesMax) };
   await expect(log.append([[tooLarge]])).rejects.toMatchObject({ code: "MESSAGE_TOO_LARGE" });
+});
+
+test("what is refused behind a part that is in the log already is in doubt, whatever the refusal says", async () => {
+  const disk = new SimulatedDisk();
+  const settings = { groupPartitionCount: 1, appendQueueBytesMax: 64 * 1024 };
+  const { parts, topics } = await GroupProcess.start(disk, { random, settings });
+  const log = await new OffsetsTopic(parts, topics).open(0);
+  const partition = parts.partitions.get(offsetsTopic, 0);
+  const changes = [0, 1].map((n) => [{ key: new Uint8Array([n]), value: new Uint8Array(200_000) }]);
+  const refusal = new BrokerError("KAFKA_STORAGE_ERROR", "the disk is almost full");
+  const append = Object.getPrototypeOf(partition).append.bind(partition) as typeof partition.append;
+  let appends = 0;
+  partition.append = (...batch) => (++appends % 2 === 1 ? append(...batch) : Promise.reject(refusal));
+  await expect(log.append(changes)).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR", maybeAppended: true });
+  expect(partition.log.logEndOffset).toBe(1);
+  partition.append = () => Promise.reject(refusal);
+  await expect(log.append(changes)).rejects.toMatchObject({ maybeAppended: false });
 });
 
 function range(from: number, to: number): number[] {

@@ -200,6 +200,7 @@ test("what can only be refused, and a dry run, make no topic for groups", async 
   const world = await worldWith("a");
   expect((await refusal(world.groups.leave("g", "m"))).code).toBe("UNKNOWN_MEMBER_ID");
   expect((await refusal(world.groups.delete("g"))).code).toBe("GROUP_ID_NOT_FOUND");
+  expect((await refusal(world.poll("m", { memberEpoch: 1 }))).code).toBe("UNKNOWN_MEMBER_ID");
   const dry = await world.groups.reset("g", { to: expression("latest"), topics: ["t"], partitions: [0], dryRun: true });
   expect(dry.positions).toEqual([{ ...at("t", 0, 1), previous: null }]);
   expect(world.topics.list({ internal: true }).topics.map(({ name }) => name)).toEqual(["t"]);

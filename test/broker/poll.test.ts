@@ -130,6 +130,9 @@ describe("places", () => {
     const joined = await world.poll("m", { topics, commit });
     expect(joined.notCommitted).toMatchObject([{ code: "STALE_MEMBER_EPOCH" }]);
     expect(joined.positions).toMatchObject([{ nextOffset: 0 }]);
+    const ahead = await world.poll("m", { topics, commit, positions: commit });
+    expect(ahead.notCommitted).toMatchObject([{ code: "STALE_MEMBER_EPOCH" }]);
+    expect(ahead.positions).toMatchObject([{ nextOffset: 0 }]);
   });
 
   test("latest begins at the end of the moment, and does not move while the poll waits", async () => {

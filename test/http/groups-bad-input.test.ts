@@ -285,6 +285,8 @@ describe("a reset", () => {
       { to: "earliest", topics: ["x"] },
       { status: 404, code: "UNKNOWN_TOPIC_OR_PARTITION" },
     ],
+    ["of no topic", { to: "earliest", topics: [] }, { contains: "topics must name a topic" }],
+    ["of no partition", { to: "earliest", partitions: [] }, { contains: "partitions must name a partition" }],
     ["of a topic twice", { to: "earliest", topics: ["t", "t"] }, { contains: "twice" }],
     ["of an illegal topic", { to: "earliest", topics: ["t?"] }, { code: "INVALID_TOPIC_EXCEPTION" }],
     ["of a partition twice", { to: "earliest", partitions: [0, 0] }, { contains: "twice" }],

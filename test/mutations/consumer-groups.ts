@@ -135,15 +135,15 @@ export const consumerGroupsMutations: readonly Mutation[] = [
   {
     name: "group-answer-before-the-commit",
     file: host,
-    find: "    await this.#committed();\n    if (reply.kind",
-    replace: "    if (reply.kind",
+    find: "    await this.#committed();\n    granted(reply);",
+    replace: "    granted(reply);",
     caughtBy: shell,
   },
   {
     name: "group-answer-without-records-does-not-wait",
     file: host,
-    find: "    await this.#committed();\n    if (reply.kind",
-    replace: "    if (this.#staged !== undefined) await this.#committed();\n    if (reply.kind",
+    find: "    await this.#committed();\n    granted(reply);",
+    replace: "    if (this.#staged !== undefined) await this.#committed();\n    granted(reply);",
     caughtBy: shell,
   },
   {

@@ -135,10 +135,12 @@ async function readReset(exchange: Exchange): Promise<ResetCall> {
     readonly dryRun?: boolean;
   };
   if (topics !== undefined) {
+    if (topics.length === 0) throw invalidField("topics", "must name a topic");
     checkCount("topics", topics.length, "maxTopicsPerMember", maxTopicsPerMember);
     checkTopicNames("topics", topics);
   }
   if (partitions !== undefined) {
+    if (partitions.length === 0) throw invalidField("partitions", "must name a partition");
     checkCount("partitions", partitions.length, "maxPositionsPerCall", maxPositionsPerCall);
     if (new Set(partitions).size < partitions.length) throw invalidField("partitions", "names a partition twice");
   }
