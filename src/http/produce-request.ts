@@ -45,13 +45,13 @@ export async function produceBatch(
 }
 
 function answerPartition(exchange: Exchange, produced: ProducedToPartition | undefined): void {
-  if (produced === undefined) return exchange.answer(202, {});
-  if (exchange.mediaType === mediaTypes.json) {
+  if (produced === undefined) exchange.answer(202, {});
+  else if (exchange.mediaType === mediaTypes.json) {
     exchange.begin(200, mediaTypes.json).send(`{${producedJson(produced)}}`);
-    return;
+  } else {
+    const { partition, baseOffset, lastOffset, leaderEpoch, duplicate } = produced;
+    exchange.answer(200, { partition, baseOffset, lastOffset, leaderEpoch, duplicate });
   }
-  const { partition, baseOffset, lastOffset, leaderEpoch, duplicate } = produced;
-  exchange.answer(200, { partition, baseOffset, lastOffset, leaderEpoch, duplicate });
 }
 
 /** Any partitions of a topic: one batch each, all in one call. */

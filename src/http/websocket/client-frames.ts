@@ -55,7 +55,8 @@ interface ClientFrameInfo {
 
 const table = {
   auth: {
-    summary: "Who the client is. Only the first frame, where authentication is on; where it is off nothing looks at it.",
+    summary:
+      "Who the client is. Only the first frame, where authentication is on; where it is off nothing looks at it.",
     properties: { token: { type: "string", maxLength: 65_536 } },
     required: ["token"],
   },
@@ -85,7 +86,8 @@ const table = {
         type: "string",
         enum: ["records", "batch"],
         default: "records",
-        description: "Msgpack only. batch: whole stored batches; a window counts their records and their bytes as stored.",
+        description:
+          "Msgpack only. batch: whole stored batches; a window counts their records and their bytes as stored.",
       },
     },
     required: ["id", "topic"],
@@ -122,7 +124,11 @@ const table = {
     properties: { id: subscriptionId, positions: positionsSchema },
     required: ["id", "positions"],
   },
-  unsubscribe: { summary: "End a subscription; a member leaves.", properties: { id: subscriptionId }, required: ["id"] },
+  unsubscribe: {
+    summary: "End a subscription; a member leaves.",
+    properties: { id: subscriptionId },
+    required: ["id"],
+  },
   ping: { summary: "Is anybody there?", properties: { id }, required: ["id"] },
 } as const satisfies Record<string, ClientFrameInfo>;
 

@@ -1,8 +1,8 @@
 // From the bytes of a frame to what it asks for. Strict as the bodies over HTTP: what is malformed, unknown or ambiguous is refused, with
 // the id it carries if that can be told, so that the client knows which of its frames it was.
 
-import { BrokerError } from "../../protocol/error-codes.ts";
 import { nearestName } from "../../nearest-name.ts";
+import { BrokerError } from "../../protocol/error-codes.ts";
 import { invalidField } from "../formats/body-refusal.ts";
 import { parseJsonBody, parseMsgpackBody } from "../formats/body-values.ts";
 import { JsonScanner } from "../formats/json-scanner.ts";
@@ -93,7 +93,11 @@ const subscribeHints: FieldHints = new Map([
   ["memberId", "it goes with group"],
 ]);
 const hintsOf = (kind: ClientFrameKind): FieldHints =>
-  kind === "ack" || kind === "seek" ? positionHints : kind === "subscribe" || kind === "subscribeGroup" ? subscribeHints : noHints;
+  kind === "ack" || kind === "seek"
+    ? positionHints
+    : kind === "subscribe" || kind === "subscribeGroup"
+      ? subscribeHints
+      : noHints;
 
 function refuseMisplaced(fields: Readonly<Record<string, unknown>>, names: readonly string[], encoding: string): void {
   const misplaced = names.filter((name) => Object.hasOwn(fields, name));
@@ -124,15 +128,27 @@ function parseProduce(bytes: Uint8Array, encoding: Encoding, nowMs: number): Pro
   if (!isId(id)) throw invalidField("id", "must be a string of at most 128 characters or a whole number from 0");
   if (topic === undefined) throw invalidField("topic", "is missing");
   if (typeof topic !== "string") throw invalidField("topic", "must be a string");
-  if (idempotencyKey !== undefined && !(typeof idempotencyKey === "string" && idempotencyKeyPattern.test(idempotencyKey))) {
+  if (
+    idempotencyKey !== undefined &&
+    !(typeof idempotencyKey === "string" && idempotencyKeyPattern.test(idempotencyKey))
+  ) {
     throw invalidField("idempotencyKey", "must be 1 to 128 visible ASCII characters");
   }
-  if (partition !== undefined) checkAgainst(clientFrames.produce.properties["partition"]!, partition, noHints, "partition");
+  if (partition !== undefined)
+    checkAgainst(clientFrames.produce.properties["partition"]!, partition, noHints, "partition");
   checkScope(produce, partition as number | undefined, batch !== undefined);
   if (batch !== undefined && idempotencyKey !== undefined) {
     throw invalidField("idempotencyKey", "is not for a batch, which has a producer id of its own");
   }
-  return { id, topic, partition: partition as number | undefined, idempotencyKey, batch, produce, sizeBytes: bytes.length };
+  return {
+    id,
+    topic,
+    partition: partition as number | undefined,
+    idempotencyKey,
+    batch,
+    produce,
+    sizeBytes: bytes.length,
+  };
 }
 
 function checkScope({ records, options }: ParsedProduce, partition: number | undefined, isBatch: boolean): void {
@@ -150,7 +166,9 @@ function checkScope({ records, options }: ParsedProduce, partition: number | und
 }
 
 const isId = (id: unknown): id is FrameId =>
-  typeof id === "string" ? id.length <= 128 && !/\p{Surrogate}/u.test(id) : Number.isSafeInteger(id) && (id as number) >= 0;
+  typeof id === "string"
+    ? id.length <= 128 && !/\p{Surrogate}/u.test(id)
+    : Number.isSafeInteger(id) && (id as number) >= 0;
 
 /** The first field of this name, without looking further: a string or a number; undefined if there is none, or what stands there is neither. */
 function peek(bytes: Uint8Array, encoding: Encoding, name: "type" | "id"): string | number | undefined {

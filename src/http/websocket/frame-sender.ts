@@ -3,7 +3,12 @@
 
 import type { Duplex } from "node:stream";
 import type { WebSocket } from "ws";
-import { sharedBytesMin, socketAnswerBytesMax, socketBufferedBytesLow, socketBufferedBytesMax } from "./socket-limits.ts";
+import {
+  sharedBytesMin,
+  socketAnswerBytesMax,
+  socketBufferedBytesLow,
+  socketBufferedBytesMax,
+} from "./socket-limits.ts";
 
 export interface SenderListener {
   /** What was held back can go on. */

@@ -1,7 +1,7 @@
 // One partition of a subscription: where it is, what it may send, and the deliveries themselves. It moves when something happens to it (a
 // range arrived, an ack made room, the socket was read) and keeps nothing of the log while it cannot.
 
-import { BrokerError } from "../../protocol/error-codes.ts";
+import type { BrokerError } from "../../protocol/error-codes.ts";
 import { unreadableBatch } from "../record-walk.ts";
 import { type AckWindow, Unacked } from "./ack-window.ts";
 import type { FrameId } from "./client-frames.ts";
@@ -47,9 +47,15 @@ export class PartitionCursor implements FeedReader {
   pump(): void {
     const { window, sender } = this.#owner;
     while (!this.#stopped && this.#readingFrom < 0) {
-      if (this.position >= this.until) return this.#owner.finished(this);
+      if (this.position >= this.until) {
+        this.#owner.finished(this);
+        return;
+      }
       if (window?.isFull) return;
-      if (sender.isFull()) return this.#owner.waitForSocket(this);
+      if (sender.isFull()) {
+        this.#owner.waitForSocket(this);
+        return;
+      }
       const range = this.#owner.style === undefined ? undefined : this.feed.latestFor(this.position);
       if (range === undefined) {
         this.#readingFrom = this.position;
@@ -92,14 +98,22 @@ export class PartitionCursor implements FeedReader {
 
   /** False: the window has no room for what comes next. */
   #deliver(range: RecordRange): boolean {
-    return this.#owner.style === undefined ? this.#deliverBatches(range) : this.#deliverRecords(range, this.#owner.style);
+    return this.#owner.style === undefined
+      ? this.#deliverBatches(range)
+      : this.#deliverRecords(range, this.#owner.style);
   }
 
   #deliverRecords(range: RecordRange, style: RecordStyle): boolean {
     const { window, writer, sender } = this.#owner;
     const { unreadable } = range;
     if (unreadable !== undefined) {
-      this.#owner.failed(this, unreadableBatch(unreadable, `a position with nextOffset ${unreadable.lastOffset + 1}`, { topic: range.topic, partition: range.partition }));
+      this.#owner.failed(
+        this,
+        unreadableBatch(unreadable, `a position with nextOffset ${unreadable.lastOffset + 1}`, {
+          topic: range.topic,
+          partition: range.partition,
+        }),
+      );
       return false;
     }
     const cut = range.cut(this.#limits(window));
@@ -119,7 +133,14 @@ export class PartitionCursor implements FeedReader {
     if (nextOffset === this.position) return false;
     this.position = nextOffset;
     if (bytes.byteLength > 0) {
-      window?.delivered(this.unacked, { index: undefined, start: 0, end: 0, nextOffset, records, bytes: bytes.byteLength });
+      window?.delivered(this.unacked, {
+        index: undefined,
+        start: 0,
+        end: 0,
+        nextOffset,
+        records,
+        bytes: bytes.byteLength,
+      });
     }
     sender.sendShared(writer.batchesHead(this.#head(range), bytes.byteLength), bytes);
     return true;

@@ -3,10 +3,10 @@
 // and meets the others when it has caught up. Nobody is waited for: a reader that takes nothing is simply not in here.
 
 import type { Broker, FetchedPartition, TopicInfo } from "../../broker/broker.ts";
-import { BrokerError } from "../../protocol/error-codes.ts";
 import type { Counter } from "../../metrics/instruments.ts";
-import type { RecordWalk } from "../record-walk.ts";
+import { BrokerError } from "../../protocol/error-codes.ts";
 import { unexpected } from "../problem.ts";
+import type { RecordWalk } from "../record-walk.ts";
 import { RecordRange } from "./record-range.ts";
 import { rangeBytesMax, tailWaitMs } from "./socket-limits.ts";
 

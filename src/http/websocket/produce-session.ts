@@ -5,7 +5,7 @@ import type { TopicInfo } from "../../broker/broker.ts";
 import { BrokerError } from "../../protocol/error-codes.ts";
 import type { HttpContext } from "../http-context.ts";
 import { appendBatch, appendToPartition, appendToTopic, type ProducedToPartition } from "../produce-append.ts";
-import { offsetsJson, producedJson, type ProducedOffset } from "../produce-batches.ts";
+import { offsetsJson, type ProducedOffset, producedJson } from "../produce-batches.ts";
 import type { ProduceFrame } from "./frame-parser.ts";
 import type { FrameWriter } from "./frame-writer.ts";
 import { maxInFlight, maxInFlightBytes } from "./socket-limits.ts";

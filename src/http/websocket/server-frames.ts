@@ -109,8 +109,13 @@ const table = {
     required: ["id", "memberEpoch", "assignment", "positions"],
   },
   revoking: {
-    summary: "Nothing more of these comes; they go on as soon as what was delivered is acked, at the latest in deadlineMs.",
-    properties: { id, partitions: { type: "array", items: topicPartition }, deadlineMs: { type: "integer", minimum: 0 } },
+    summary:
+      "Nothing more of these comes; they go on as soon as what was delivered is acked, at the latest in deadlineMs.",
+    properties: {
+      id,
+      partitions: { type: "array", items: topicPartition },
+      deadlineMs: { type: "integer", minimum: 0 },
+    },
     required: ["id", "partitions", "deadlineMs"],
   },
   acked: {

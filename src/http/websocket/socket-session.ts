@@ -140,28 +140,36 @@ export class SocketSession implements SubscriptionHost {
       this.#handle(parseFrame(bytes, encoding, this.http.clock.nowMs()));
     } catch (error) {
       if (error instanceof DuplicateId) this.problem(undefined, error.refusal);
-      else this.problem(isBinary === (encoding === "msgpack") ? idOf(bytes, encoding) : undefined, this.#refusal(error));
+      else
+        this.problem(isBinary === (encoding === "msgpack") ? idOf(bytes, encoding) : undefined, this.#refusal(error));
     }
   }
 
   #handle(frame: ClientFrame): void {
     switch (frame.kind) {
       case "produce":
-        return this.#produce(frame.frame);
+        this.#produce(frame.frame);
+        break;
       case "subscribe":
-        return this.#subscribe(frame.frame);
+        this.#subscribe(frame.frame);
+        break;
       case "subscribeGroup":
-        return this.#join(frame.frame);
+        this.#join(frame.frame);
+        break;
       case "ack":
-        return this.#subscription(frame.frame.id).ack(frame.frame.positions);
+        this.#subscription(frame.frame.id).ack(frame.frame.positions);
+        break;
       case "seek":
-        return this.#later(frame.frame.id, this.#subscription(frame.frame.id).seek(frame.frame.positions));
+        this.#later(frame.frame.id, this.#subscription(frame.frame.id).seek(frame.frame.positions));
+        break;
       case "unsubscribe":
-        return this.#later(frame.frame.id, this.#subscription(frame.frame.id).unsubscribe());
+        this.#later(frame.frame.id, this.#subscription(frame.frame.id).unsubscribe());
+        break;
       case "ping":
-        return this.sender.send(this.writer.frame({ type: "pong", id: frame.frame.id }));
-      case "auth":
-        return; // authentication is off: there is nothing to prove
+        this.sender.send(this.writer.frame({ type: "pong", id: frame.frame.id }));
+        break;
+      case "auth": // authentication is off: there is nothing to prove
+        break;
     }
   }
 
@@ -222,7 +230,7 @@ export class SocketSession implements SubscriptionHost {
     });
   }
 
-  #later(id: FrameId, done: Promise<void> | void): void {
+  #later(id: FrameId, done: Promise<void> | undefined): void {
     done?.catch((error: unknown) => this.problem(id, this.#refusal(error)));
   }
 
@@ -243,9 +251,13 @@ export class SocketSession implements SubscriptionHost {
     let held = 0;
     for (const { partitionCount } of this.#subscriptions.values()) held += partitionCount;
     if (held + count <= maxSubscribedPartitions) return;
-    throw new BrokerError("THROTTLING_QUOTA_EXCEEDED", `the subscriptions of a socket may have ${maxSubscribedPartitions} partitions`, {
-      fields: { limit: { name: "maxSubscribedPartitions", value: maxSubscribedPartitions } },
-    });
+    throw new BrokerError(
+      "THROTTLING_QUOTA_EXCEEDED",
+      `the subscriptions of a socket may have ${maxSubscribedPartitions} partitions`,
+      {
+        fields: { limit: { name: "maxSubscribedPartitions", value: maxSubscribedPartitions } },
+      },
+    );
   }
 
   #subscription(id: FrameId): Subscription {

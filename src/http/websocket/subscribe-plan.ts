@@ -1,9 +1,9 @@
 // Where a subscription begins and ends: its frame against the topic as it is. What offsetReset had to move is told.
 
 import type { TopicInfo } from "../../broker/broker.ts";
+import type { Position } from "../../broker/group-calls.ts";
 import { BrokerError } from "../../protocol/error-codes.ts";
 import { isOfTopic, type OffsetExpression, parseOffsetExpression } from "../../protocol/offset-expression.ts";
-import type { Position } from "../../broker/group-calls.ts";
 import { invalidField } from "../formats/body-refusal.ts";
 import { readPositions } from "../group-positions.ts";
 import type { HttpContext } from "../http-context.ts";
@@ -38,7 +38,10 @@ export async function subscribePlan(http: HttpContext, frame: SubscribeFrame): P
   const topic = await http.broker.topic(frame.topic, "read");
   const partitions = selectPartitions(topic, frame.partitions, http.settings.maxPartitionsPerRead);
   const places = await startPlaces(http, topic, partitions, from, named, frame.offsetReset ?? "error");
-  const ends = until === undefined ? undefined : await resolvePlaces(http.broker, { topic, partitions }, checked("until", until, topic, partitions));
+  const ends =
+    until === undefined
+      ? undefined
+      : await resolvePlaces(http.broker, { topic, partitions }, checked("until", until, topic, partitions));
   return {
     topic,
     partitions: partitions.map((partition, at) => ({
@@ -92,18 +95,22 @@ async function startPlaces(
   if (foreign && offsetReset === "error") {
     throw new BrokerError("OFFSET_OUT_OF_RANGE", "this cursor is of another topic, or of an earlier one of this name");
   }
-  const start = foreign ? { kind: offsetReset as "earliest" | "latest" } : checked("offset", expression, topic, partitions);
+  const start = foreign
+    ? { kind: offsetReset as "earliest" | "latest" }
+    : checked("offset", expression, topic, partitions);
   const from = [...(await resolvePlaces(broker, { topic, partitions }, start))];
   for (const [index, position] of named.entries()) {
     const at = position.topic === topic.name ? partitions.indexOf(position.partition) : -1;
-    if (at < 0) throw invalidField(`positions[${index}]`, `names ${position.topic}-${position.partition}, which is not read`);
+    if (at < 0)
+      throw invalidField(`positions[${index}]`, `names ${position.topic}-${position.partition}, which is not read`);
     from[at] = position.nextOffset;
   }
   const ends = await broker.resolveOffsets(topic.name, partitions, { kind: "latest" });
   for (const [at, { partition, logStartOffset, highWatermark, logEndOffset }] of ends.entries()) {
     const offset = from[at]!;
     if (offset >= logStartOffset && offset <= logEndOffset) continue;
-    if (offsetReset === "error") throw outOfRange(topic.name, partition, offset, { logStartOffset, highWatermark, logEndOffset });
+    if (offsetReset === "error")
+      throw outOfRange(topic.name, partition, offset, { logStartOffset, highWatermark, logEndOffset });
     const to = offsetReset === "earliest" ? logStartOffset : highWatermark;
     reset.push({ topic: topic.name, partition, from: offset, to });
     from[at] = to;

@@ -1,9 +1,10 @@
 // A subscription to partitions of the client's own choice. It stores nothing: where each partition is, and what is un-acked in its window.
 
-import { BrokerError } from "../../protocol/error-codes.ts";
 import type { Position } from "../../broker/group-calls.ts";
+import { BrokerError } from "../../protocol/error-codes.ts";
 import { invalidField } from "../formats/body-refusal.ts";
 import { readPositions } from "../group-positions.ts";
+import type { HttpContext } from "../http-context.ts";
 import { AckWindow } from "./ack-window.ts";
 import type { FrameId, SubscribeFrame, Window } from "./client-frames.ts";
 import type { FrameSender } from "./frame-sender.ts";
@@ -12,16 +13,15 @@ import { type CursorOwner, PartitionCursor } from "./partition-cursor.ts";
 import type { PartitionFeeds } from "./partition-feed.ts";
 import type { RecordStyle } from "./record-range.ts";
 import { outOfRange, type SubscribePlan, subscribePlan } from "./subscribe-plan.ts";
-import type { HttpContext } from "../http-context.ts";
 
 /** What a session knows of a subscription, plain or of a group. */
 export interface Subscription {
   readonly id: FrameId;
   readonly partitionCount: number;
   ack(positions: unknown): void;
-  seek(positions: unknown): Promise<void> | void;
+  seek(positions: unknown): Promise<void> | undefined;
   /** The client's wish: ends with a `closed` frame. */
-  unsubscribe(): Promise<void> | void;
+  unsubscribe(): Promise<void> | undefined;
   /** The socket has gone. */
   drop(): void;
 }
@@ -90,7 +90,9 @@ export class PlainSubscription implements Subscription, CursorOwner {
       ({ partition, from, until }) => new PartitionCursor(this, feeds.hold(plan.topic, partition), from, until),
     );
     this.#left = this.#cursors.length;
-    sender.send(writer.frame({ type: "subscribed", id: this.id, positions: positionsOf(plan), reset: ifAny(plan.reset) }));
+    sender.send(
+      writer.frame({ type: "subscribed", id: this.id, positions: positionsOf(plan), reset: ifAny(plan.reset) }),
+    );
     for (const cursor of [...this.#cursors]) cursor.pump();
   }
 
@@ -118,7 +120,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
     this.#pumpAll();
   }
 
-  unsubscribe(): void {
+  unsubscribe(): undefined {
     this.#end();
     this.#host.closed(this);
   }
@@ -162,10 +164,21 @@ export class PlainSubscription implements Subscription, CursorOwner {
       if (this.#ended || place === undefined) return;
       const reset = [{ topic, partition, from: cursor.position, to: place.offset }];
       cursor.seek(place.offset);
-      this.sender.send(this.writer.frame({ type: "subscribed", id: this.id, positions: [{ topic, partition, nextOffset: place.offset }], reset }));
+      this.sender.send(
+        this.writer.frame({
+          type: "subscribed",
+          id: this.id,
+          positions: [{ topic, partition, nextOffset: place.offset }],
+          reset,
+        }),
+      );
       cursor.pump();
     } catch (error) {
-      this.#fail(error instanceof BrokerError ? error : new BrokerError("UNKNOWN_SERVER_ERROR", "the broker met a bug", { cause: error }));
+      this.#fail(
+        error instanceof BrokerError
+          ? error
+          : new BrokerError("UNKNOWN_SERVER_ERROR", "the broker met a bug", { cause: error }),
+      );
     }
   }
 
@@ -190,7 +203,10 @@ export class PlainSubscription implements Subscription, CursorOwner {
         ({ feed }) => feed.partition === position.partition && feed.topic === position.topic,
       );
       if (cursor !== undefined) return [cursor, position] as const;
-      throw invalidField(`positions[${index}]`, `names ${position.topic}-${position.partition}, which this subscription does not read`);
+      throw invalidField(
+        `positions[${index}]`,
+        `names ${position.topic}-${position.partition}, which this subscription does not read`,
+      );
     });
   }
 }
