@@ -3,6 +3,9 @@
 
 import { Admin } from "./admin.ts";
 import { asyncDispose } from "./async-dispose.ts";
+import { Consumer } from "./consumer.ts";
+import type { ConsumerOptions } from "./consumer-options.ts";
+import { rawCodecs } from "./dead-letter.ts";
 import { type Fetch, HttpTransport } from "./http-transport.ts";
 import { MillraceError } from "./millrace-error.ts";
 import { type ClientClock, type ClientRandom, platformClock, platformRandom } from "./platform.ts";
@@ -69,6 +72,23 @@ export class Millrace implements AsyncDisposable {
     });
     this.#open.add(producer);
     return producer;
+  }
+
+  /**
+   * Something that reads records: of a group's topics with `{ group, topics }`, of a topic with `{ topic }`. Keys are text and
+   * values JSON unless `options` brings other codecs.
+   */
+  consumer<K = string, V = unknown>(options: ConsumerOptions<K, V>): Consumer<K, V> {
+    this.#checkOpen();
+    const consumer: Consumer<K, V> = new Consumer(options, {
+      http: this.#http,
+      topics: this.#topics,
+      memberId: () => this.#random.uuid(),
+      rawProducer: () => this.producer(rawCodecs),
+      onClose: () => this.#open.delete(consumer),
+    });
+    this.#open.add(consumer);
+    return consumer;
   }
 
   /** Topics, groups, the cluster. */

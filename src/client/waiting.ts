@@ -78,3 +78,18 @@ export class Change {
     resolve?.();
   }
 }
+
+/** Resolves at the next change, or after `delayMs`, or when the signal is aborted: whichever is first. */
+export function changeWithin(change: Change, clock: ClientClock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      timer?.cancel();
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = delayMs === Number.POSITIVE_INFINITY ? undefined : clock.setTimer(delayMs, finish);
+    if (signal.aborted) finish();
+    else signal.addEventListener("abort", finish, { once: true });
+    void change.next().then(finish);
+  });
+}

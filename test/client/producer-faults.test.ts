@@ -33,7 +33,7 @@ const plan: fc.Arbitrary<Plan> = fc.record({
     }),
     { minLength: 1, maxLength: 8 },
   ),
-  deliveryTimeoutMs: fc.constantFrom(1_500, 120_000),
+  deliveryTimeoutMs: fc.constantFrom(400, 1_500, 120_000),
 });
 
 /** What the log of a partition holds: values in order. */
