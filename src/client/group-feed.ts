@@ -5,6 +5,7 @@ import type { Position } from "./admin-answers.ts";
 import { byTopic } from "./consumer-events.ts";
 import type { Feed, FeedParts } from "./feed.ts";
 import { FetchLoop } from "./fetch-loop.ts";
+import { GroupHoldings } from "./group-holdings.ts";
 import { GroupPoll, type GroupPollBody, type PollAnswer } from "./group-poll.ts";
 import type { PartitionInbox } from "./inbox.ts";
 import { MillraceError } from "./millrace-error.ts";
