@@ -16,9 +16,22 @@ import type { BrokerOptions } from "./broker-options.ts";
 import type { BrokerParts } from "./broker-parts.ts";
 import { Draining } from "./draining.ts";
 import { type FetchedPartition, type FetchRequest, fetch } from "./fetch.ts";
+import type {
+  CommitCall,
+  GroupDescription,
+  GroupPosition,
+  GroupSummary,
+  ListGroups,
+  PollAnswer,
+  PollCall,
+  ResetCall,
+  ResetPosition,
+} from "./group-calls.ts";
 import { coordinatorOf } from "./group-coordinator.ts";
+import { Groups } from "./groups.ts";
 import { type ResolvedOffset, resolveOffsets } from "./list-offsets.ts";
 import { makeFolder, openFolder } from "./open-folder.ts";
+import { Polls } from "./poll.ts";
 import { type ProduceOutcome, type ProduceRequest, produce } from "./produce.ts";
 import { ProducerIds } from "./producer-ids.ts";
 import type { TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
@@ -26,6 +39,7 @@ import { type AlterTopic, type CreateTopic, Topics } from "./topics.ts";
 
 export type { BrokerOptions } from "./broker-options.ts";
 export type { FetchedPartition, FetchRequest } from "./fetch.ts";
+export type * from "./group-calls.ts";
 export type { ResolvedOffset } from "./list-offsets.ts";
 export type { ProducedBatch, ProduceOutcome, ProduceRequest } from "./produce.ts";
 export type { PartitionDescription, TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
@@ -74,6 +88,8 @@ export class Broker {
   readonly #topics: Topics;
   readonly #producerIds: ProducerIds;
   readonly #coordinator: GroupCoordinator;
+  readonly #groups: Groups;
+  readonly #polls: Polls;
   readonly #diskGuard: DiskGuard;
   readonly #clusterId: string;
   readonly #draining = new Draining();
@@ -87,6 +103,8 @@ export class Broker {
     this.#topics = new Topics(parts);
     this.#producerIds = new ProducerIds(parts.store);
     this.#coordinator = coordinatorOf(parts, this.#topics);
+    this.#groups = new Groups(parts, this.#coordinator);
+    this.#polls = new Polls(parts, this.#coordinator, this.#draining);
     this.#diskGuard = diskGuard;
     this.#clusterId = clusterId;
   }
@@ -174,6 +192,42 @@ export class Broker {
         const { lastSequence, timestamp } = batches.at(-1)!;
         return { producerId: Number(producerId), producerEpoch, lastSequence, lastTimestamp: timestamp };
       });
+  }
+
+  /** A member's whole life: it joins, heartbeats, commits, and reads what it is assigned. */
+  pollGroup(call: PollCall): Promise<PollAnswer> {
+    return this.#polls.poll(call);
+  }
+
+  /** UNKNOWN_MEMBER_ID when there is no such member, or no such group. */
+  leaveGroup(groupId: string, memberId: string): Promise<void> {
+    return this.#groups.leave(groupId, memberId);
+  }
+
+  listGroups(query: ListGroups = {}): Promise<{ groups: GroupSummary[]; next?: string }> {
+    return this.#groups.list(query);
+  }
+
+  describeGroup(groupId: string): Promise<GroupDescription> {
+    return this.#groups.describe(groupId);
+  }
+
+  deleteGroup(groupId: string): Promise<void> {
+    return this.#groups.delete(groupId);
+  }
+
+  /** Of every partition that is committed or assigned. */
+  groupOffsets(groupId: string): Promise<{ positions: GroupPosition[] }> {
+    return this.#groups.offsets(groupId);
+  }
+
+  /** All or nothing. */
+  commitOffsets(groupId: string, call: CommitCall): Promise<void> {
+    return this.#groups.commit(groupId, call);
+  }
+
+  resetOffsets(groupId: string, call: ResetCall): Promise<{ positions: ResetPosition[] }> {
+    return this.#groups.reset(groupId, call);
   }
 
   describeCluster(): ClusterDescription {

@@ -34,7 +34,7 @@ export interface PollCall {
   readonly signal?: AbortSignal | undefined;
 }
 
-interface PartitionPlace {
+export interface PartitionPlace {
   readonly topic: string;
   readonly partition: number;
   readonly nextOffset: number;
@@ -99,8 +99,9 @@ export interface GroupPosition {
   /** Null: nothing is committed, and lag counts from the earliest record. */
   readonly nextOffset: number | null;
   readonly metadata: string | null;
-  readonly highWatermark: number;
-  readonly lag: number;
+  /** Null, and so the lag, while the partition's storage is offline. */
+  readonly highWatermark: number | null;
+  readonly lag: number | null;
   /** The age of the next record to read; 0 when there is none. Null when it cannot be told. */
   readonly lagMs: number | null;
   /** Who has the partition. */

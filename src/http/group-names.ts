@@ -7,12 +7,18 @@ import type { Exchange } from "./route.ts";
 
 export const nameRule = "1 to 249 of a-z, A-Z, 0-9, dot, underscore and hyphen, and not . or ..";
 
-/** The group and, if the path has one, the member of a call that may make them. */
-export function namesToUse(exchange: Exchange): { groupId: string; memberId: string } {
+/** The group of a call that may make it. */
+export function groupToUse(exchange: Exchange): string {
   const groupId = exchange.parameter("group");
-  const memberId = exchange.parameter("member");
   if (!isLegalTopicName(groupId)) throw illegalName("a group's id");
-  if (memberId !== "" && !isLegalTopicName(memberId)) throw illegalName("a member's id");
+  return groupId;
+}
+
+/** The member of a call that may make it, and its group. */
+export function memberToUse(exchange: Exchange): { groupId: string; memberId: string } {
+  const groupId = groupToUse(exchange);
+  const memberId = exchange.parameter("member");
+  if (!isLegalTopicName(memberId)) throw illegalName("a member's id");
   return { groupId, memberId };
 }
 

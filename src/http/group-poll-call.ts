@@ -5,7 +5,7 @@ import type { Settings } from "../config.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { invalidField } from "./formats/body-refusal.ts";
 import type { PartFormat } from "./formats/produce-options.ts";
-import { checkCount, checkName, checkTopicNames, nameRule, namesToUse } from "./group-names.ts";
+import { checkCount, checkName, checkTopicNames, memberToUse, nameRule } from "./group-names.ts";
 import { ownedSchema, positionHints, positionsSchema, readOwned, readPositions } from "./group-positions.ts";
 import type { Schema } from "./json-schema.ts";
 import {
@@ -110,7 +110,7 @@ export interface PollPlan {
 }
 
 export async function readPoll(exchange: Exchange, schema: Schema): Promise<PollPlan> {
-  const names = namesToUse(exchange);
+  const names = memberToUse(exchange);
   const body = (await exchange.readObject(schema, true, positionHints)) as PollBody;
   checkBody(exchange, body);
   const { memberEpoch, topics, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, assignor } = body;

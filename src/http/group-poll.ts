@@ -32,7 +32,7 @@ function writeRecords(
   answer: PollAnswer,
   writer: PageWriter,
 ): PollAnswer["positions"] {
-  const walk = new RecordWalk(http);
+  const walk = new RecordWalk(http.broker.codecs, http.settings);
   const next = new Map(answer.positions.map(({ topic, partition, nextOffset }) => [key(topic, partition), nextOffset]));
   const bytesBefore = writer.sizeBytes;
   let refused: { readonly topic: string; readonly partition: number; readonly unreadable: Unreadable } | undefined;

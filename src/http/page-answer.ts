@@ -8,7 +8,8 @@ import type { Exchange } from "./route.ts";
 /** Aborted once the client is gone, or has its answer. */
 export function goneSignal({ reply }: Exchange): AbortSignal {
   const gone = new AbortController();
-  reply.raw.once("close", () => gone.abort());
+  if (reply.raw.destroyed) gone.abort();
+  else reply.raw.once("close", () => gone.abort());
   return gone.signal;
 }
 

@@ -53,7 +53,7 @@ export class ReadCursor {
     this.#positions = positions;
     this.#until = until;
     this.#broker = http.broker;
-    this.#records = new RecordWalk(http);
+    this.#records = new RecordWalk(http.broker.codecs, http.settings);
     this.#counters = http.topicMetrics.of(plan.topic.name);
     this.#highWatermarks = positions.map(() => 0);
     this.#logStartOffsets = positions.map(() => 0);

@@ -13,8 +13,7 @@ import {
   readBatchHeader,
   viewOf,
 } from "../protocol/record-batch.ts";
-import { RecordReader } from "../protocol/record-reader.ts";
-import type { HttpContext } from "./http-context.ts";
+import { type DecodeLimits, RecordReader } from "../protocol/record-reader.ts";
 
 export interface WalkRange {
   /** Records below are passed over. */
@@ -39,11 +38,11 @@ export interface Walked {
 
 export class RecordWalk {
   readonly #codecs: Codecs;
-  readonly #limits: { readonly decompressedBytesMax: number };
+  readonly #limits: DecodeLimits;
 
-  constructor({ broker, settings }: Pick<HttpContext, "broker" | "settings">) {
-    this.#codecs = broker.codecs;
-    this.#limits = { decompressedBytesMax: settings.decompressedBytesMax };
+  constructor(codecs: Codecs, limits: DecodeLimits) {
+    this.#codecs = codecs;
+    this.#limits = limits;
   }
 
   /** `take` answers false once it wants no more; the record it was given then is taken all the same. */

@@ -139,8 +139,8 @@ const groupSchemas: Readonly<Record<string, Schema>> = {
       partition,
       nextOffset: { ...offsetSchema, type: ["integer", "null"], description: "null: nothing is committed." },
       metadata: { type: ["string", "null"], description: "As it was committed." },
-      highWatermark: offsetSchema,
-      lag: { ...count, description: "Records still to read; without a commit from the earliest one." },
+      highWatermark: { ...nullableCount, description: "null, as the lag, while the partition is offline." },
+      lag: { ...nullableCount, description: "Records still to read; without a commit from the earliest one." },
       lagMs: {
         ...nullableCount,
         description: "The age of the oldest of them, 0 if there is none; null when it cannot be told.",

@@ -1,8 +1,11 @@
 // Whatever is sent to a consumer group: a definite problem that says what is wrong, and the group is as it was.
 
 import { gzipSync } from "node:zlib";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeMsgpack } from "../../src/http/formats/msgpack-writer.ts";
+import { memberToFind, memberToUse } from "../../src/http/group-names.ts";
+import type { Exchange } from "../../src/http/route.ts";
 import { json, msgpack, TestServer } from "./test-server.ts";
 
 let server: TestServer;
@@ -101,7 +104,6 @@ describe("the body of a poll", () => {
     ["a partition twice", { memberEpoch: 1, commit: [at(1), at(2)] }, { contains: "commit[1] names t-0 twice" }],
     ["a position twice", { memberEpoch: 1, positions: [at(1), at(1)] }, { contains: "positions[1] names t-0 twice" }],
     ["metadata that is no text", { memberEpoch: 1, commit: [at(1, { metadata: {} })] }, { contains: "metadata" }],
-    ["half a surrogate pair", { memberEpoch: 1, commit: [at(1, { metadata: "\ud800" })] }, { contains: "surrogate" }],
     [
       "10,001 positions",
       { memberEpoch: 1, commit: Array.from({ length: 10_001 }, (_, partition) => at(1, { partition })) },
@@ -128,6 +130,11 @@ describe("the body of a poll", () => {
     ["1e3", '{"memberEpoch":1e3}', { contains: "whole number" }],
     ["−0", '{"topics":["t"],"waitMs":-0}', { contains: "waitMs" }],
     ["2^53", '{"memberEpoch":1,"commit":[{"topic":"t","partition":0,"nextOffset":9007199254740992}]}', {}],
+    [
+      "half a surrogate pair",
+      '{"memberEpoch":1,"commit":[{"topic":"t","partition":0,"nextOffset":1,"metadata":"\\ud800"}]}',
+      { contains: "surrogate" },
+    ],
     ["__proto__", '{"topics":["t"],"__proto__":{}}', { contains: "__proto__" }],
     ["deep", `{"topics":${"[".repeat(70)}${"]".repeat(70)}}`, { code: "MALFORMED_BODY", limit: "jsonDepthMax" }],
   ])("JSON: %s", async (_what, body, expected) => {
@@ -167,6 +174,40 @@ describe("the body of a poll", () => {
     const headers = { ...json, "content-encoding": "gzip" };
     await refused(poll, bomb, { status: 413, code: "PAYLOAD_TOO_LARGE", limit: "maxBodyBytes" }, headers);
   });
+});
+
+test("no body is a bug: any value in any field is taken or refused", async () => {
+  const position = fc.record(
+    {
+      topic: fc.constantFrom("t", "x", "", "ä", 1, null),
+      partition: fc.constantFrom(0, 1, 2, -1, 2 ** 31, "0"),
+      nextOffset: fc.constantFrom(0, 3, 4, null, -1, Number.MAX_SAFE_INTEGER),
+      leaderEpoch: fc.constantFrom(0, -1, 2 ** 31 - 1),
+      metadata: fc.oneof(fc.string(), fc.constant(null), fc.jsonValue()),
+    },
+    { requiredKeys: [] },
+  );
+  const positions = fc.oneof(fc.array(position, { maxLength: 3 }), fc.jsonValue());
+  const fields = {
+    topics: fc.oneof(fc.constantFrom(["t"], ["t", "u"]), fc.jsonValue()),
+    memberEpoch: fc.oneof(fc.nat(), fc.constant(65_537), fc.jsonValue()),
+    commit: positions,
+    positions,
+    owned: fc.oneof(fc.constant([{ topic: "t", partitions: [0] }]), fc.jsonValue()),
+    instanceId: fc.oneof(fc.constant("i"), fc.string({ unit: "grapheme" })),
+    sessionTimeoutMs: fc.oneof(fc.integer(), fc.jsonValue()),
+    assignor: fc.oneof(fc.constantFrom("uniform", "range", "constructor"), fc.string()),
+    offsetReset: fc.constantFrom("earliest", "latest", "error", "none"),
+    maxRecords: fc.oneof(fc.nat({ max: 3 }), fc.jsonValue()),
+    maxBytes: fc.oneof(fc.nat({ max: 100 }), fc.jsonValue()),
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.record(fields, { requiredKeys: [] }), async (body) => {
+      const answer = await server.post("/v1/groups/any/members/m/poll", JSON.stringify(body));
+      expect(answer.statusCode, answer.body).toBeLessThan(500);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 describe("who polls", () => {
@@ -273,9 +314,9 @@ describe("names", () => {
     "%25",
     "x".repeat(250),
     "x".repeat(15_000),
-  ];
+  ].map((name) => [name.slice(0, 20), name] as const);
 
-  test.each(illegal)("%.20s", async (name) => {
+  test.each(illegal)("%s…", async (_start, name) => {
     const body = { topics: ["t"] };
     await refused(`/v1/groups/${name}/members/m/poll`, body, { contains: "a group's id must be 1 to 249" });
     await refused(`/v1/groups/g/members/${name}/poll`, body, { contains: "a member's id must be 1 to 249" });
@@ -300,10 +341,12 @@ describe("names", () => {
     expect(answer.json()).toMatchObject({ status: 400, code: "INVALID_REQUEST" });
   });
 
-  test.each([".", "..", "%2e%2e"])("%s leads nowhere else", async (name) => {
-    for (const url of [`/v1/groups/${name}/members/m/poll`, `/v1/groups/g/members/${name}/poll`]) {
-      const answer = await server.post(url, { topics: ["t"] });
-      expect([400, 404], answer.body).toContain(answer.statusCode);
+  test.each([".", "..", ""])("as it comes from a router that keeps it: %j", (name) => {
+    const exchange = (group: string, member: string) =>
+      ({ parameter: (which: string) => (which === "group" ? group : member) }) as unknown as Exchange;
+    for (const names of [exchange(name, "m"), exchange("g", name)]) {
+      expect(() => memberToUse(names)).toThrow("id must be 1 to 249");
+      expect(() => memberToFind(names)).toThrow("no such");
     }
   });
 
@@ -315,7 +358,7 @@ describe("names", () => {
   });
 
   test.each(["...", "-", "_", "__consumer_offsets", "__proto__", "constructor", "x".repeat(249), "%61%2d1"])(
-    "%.20s is a name",
+    "%s is a name",
     async (name) => {
       const url = `/v1/groups/${name}/members/${name}/poll`;
       const answer = await server.post(url, { topics: ["t"], instanceId: decodeURIComponent(name) });

@@ -571,6 +571,7 @@ describe("offsets", () => {
   test("survive a restart", async () => {
     await server.post("/v1/groups/g/offsets", { positions: [at(0, 2)] });
     await server.stop();
+    server.disk.kill();
     server = await TestServer.start({}, { disk: server.disk });
     expect((await read("/v1/groups/g/offsets")).positions).toMatchObject([at(0, 2)]);
   });

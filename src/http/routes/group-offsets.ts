@@ -1,10 +1,10 @@
 // What a consumer group has committed: read it, commit from outside a poll, move it.
 
-import type { ResetCall } from "../../broker/group-calls.ts";
+import type { CommitCall, ResetCall } from "../../broker/group-calls.ts";
 import { type OffsetExpression, parseOffsetExpression } from "../../protocol/offset-expression.ts";
 import { partitionMax } from "../../protocol/topic-partition.ts";
 import { invalidField } from "../formats/body-refusal.ts";
-import { checkCount, checkName, checkTopicNames, groupToFind, namesToUse } from "../group-names.ts";
+import { checkCount, checkName, checkTopicNames, groupToFind, groupToUse } from "../group-names.ts";
 import { positionHints, positionsSchema, readPositions } from "../group-positions.ts";
 import type { HttpContext } from "../http-context.ts";
 import type { Schema } from "../json-schema.ts";
@@ -83,7 +83,7 @@ export function groupOffsetRoutes({ broker }: HttpContext): readonly Route[] {
         ...writeProblems,
       ],
       handle: async (exchange) => {
-        const { groupId } = namesToUse(exchange);
+        const groupId = groupToUse(exchange);
         await broker.commitOffsets(groupId, await readCommit(exchange));
         exchange.empty();
       },
@@ -108,14 +108,14 @@ export function groupOffsetRoutes({ broker }: HttpContext): readonly Route[] {
         ...writeProblems,
       ],
       handle: async (exchange) => {
-        const { groupId } = namesToUse(exchange);
+        const groupId = groupToUse(exchange);
         exchange.answer(200, await broker.resetOffsets(groupId, await readReset(exchange)));
       },
     },
   ];
 }
 
-async function readCommit(exchange: Exchange) {
+async function readCommit(exchange: Exchange): Promise<CommitCall> {
   const body = await exchange.readObject(commitSchema, true, positionHints);
   const { memberId, memberEpoch } = body as { readonly memberId?: string; readonly memberEpoch?: number };
   if ((memberId === undefined) !== (memberEpoch === undefined)) {

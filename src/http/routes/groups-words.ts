@@ -30,7 +30,7 @@ export const coordinatorProblems: readonly ErrorCode[] = [
 export const writeProblems: readonly ErrorCode[] = [...coordinatorProblems, "REQUEST_TIMED_OUT"];
 
 export const pollDescription =
-  "A member's whole life is this one call. It joins with topics and without memberEpoch, under an id of the client's choice (a UUID for each process, or a fixed name for a slot that one process fills at a time), and every later poll sends the memberEpoch of the last answer. " +
+  "A member's whole life is this one call: it joins with topics and without memberEpoch, under an id of the client's choice (a UUID for each process, or a fixed name for a slot that one process fills at a time), and every later poll sends the memberEpoch of the last answer. " +
   "The answer has the whole assignment, records of it, and positions: handle the records, then send those positions as commit with the next poll, and every record is handled at least once, whoever dies in between. " +
   "Poll again within the session timeout, or beside a long handling with maxRecords 0 every heartbeatIntervalMs, else the member is removed and its partitions go to others. " +
   "A partition that left the assignment is given up by the next poll unless owned still names it, and a commit for one that others have by now is listed in notCommitted. " +
