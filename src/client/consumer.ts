@@ -184,7 +184,7 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
         await this.#handleBatch(taken, handle);
       } catch (error) {
         this.#putBack(taken);
-        failure ??= { error };
+        if (!(error instanceof NotHandled)) failure ??= { error };
       } finally {
         inbox.isHeld = false;
         running--;
@@ -331,8 +331,9 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
       try {
         await withAttempts(() => handle(record, { signal }), deadLetter?.attempts ?? 1, this.#parts.http.retry, signal);
       } catch (error) {
-        if (!(error instanceof HandlerFailure)) throw new NotHandled(); // called off between two attempts
-        if (deadLetter === undefined || signal.aborted) throw error.cause;
+        // Called off: what the handler made of that is nobody's failure.
+        if (signal.aborted || !(error instanceof HandlerFailure)) throw new NotHandled();
+        if (deadLetter === undefined) throw error.cause;
         this.#deadLetters ??= this.#parts.rawProducer();
         await sendDeadLetter(this.#deadLetters, record, error.cause, deadLetter);
       }
@@ -349,7 +350,11 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     const { topic, partition } = inbox;
     const records = taken.map((each) => this.#record(each));
     await this.#watched(records[0]!, inbox, async (signal) => {
-      await handle({ topic, partition, records }, { signal });
+      try {
+        await handle({ topic, partition, records }, { signal });
+      } catch (error) {
+        throw signal.aborted ? new NotHandled() : error;
+      }
     });
     for (const { mark } of taken) inbox.progress.finish(mark);
     this.#feed.progressed(inbox);

@@ -35,8 +35,8 @@ export interface GroupSource {
 }
 
 const lostCodes = new Set(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
-/** Reads beside paused partitions wait so long: one topic's wait must not hold up another's records. */
-const pausedWaitMs = 250;
+/** Pages of several topics wait so long: one topic's wait must not hold up another's records. */
+const pagesWaitMs = 250;
 
 export class GroupFeed implements Feed {
   readonly #source: GroupSource;
@@ -59,6 +59,8 @@ export class GroupFeed implements Feed {
   #lastPollMs = 0;
   #lastCommitMs = 0;
   #wantsBeat = false;
+  /** Partitions came whose places are not known yet: a poll that waits would tell them late. */
+  #isFresh = true;
   /** Something was handled since the last commit. */
   #isDirty = false;
 
@@ -72,7 +74,7 @@ export class GroupFeed implements Feed {
     this.#loop = new FetchLoop({
       inbox: parts.inbox,
       clock: parts.http.clock,
-      canFetch: () => this.#memberEpoch === undefined || !this.#holdings.isPaused,
+      canFetch: () => this.#memberEpoch === undefined || !this.#holdings.isIdle,
       fetch: (signal) => this.#fetch(signal),
     });
   }
@@ -131,8 +133,10 @@ export class GroupFeed implements Feed {
   readonly #onRetry = (news: RetryNews): void => this.#parts.events.emit("retrying", news);
 
   async #fetchOnce(signal: AbortSignal, attempt: number): Promise<void> {
-    if (this.#memberEpoch !== undefined && this.#holdings.readsPages) return this.#readUnpaused(signal, attempt);
-    const { maxBytes, maxRecords, waitMs } = this.#parts;
+    if (this.#memberEpoch !== undefined && this.#holdings.readsPages) return this.#readPages(signal, attempt);
+    const { maxBytes, maxRecords } = this.#parts;
+    const waitMs = this.#isFresh ? 0 : this.#parts.waitMs;
+    this.#isFresh = false;
     const active = this.#holdings.active;
     const versions = new Map(active.map((inbox) => [inbox, inbox.version]));
     const positions = active.flatMap(({ topic, partition, fetchPosition }) =>
@@ -170,12 +174,12 @@ export class GroupFeed implements Feed {
     }
   }
 
-  /** A poll reads all that is assigned; what is not paused is read by pages then, and the beats keep the membership. */
-  async #readUnpaused(signal: AbortSignal, attempt: number): Promise<void> {
+  /** What can be read, without a poll: the beats keep the membership. */
+  async #readPages(signal: AbortSignal, attempt: number): Promise<void> {
     const { http, inbox: all, maxBytes, maxRecords } = this.#parts;
     const readable = this.#holdings.active.filter((inbox) => !inbox.isPaused && inbox.fetchPosition !== undefined);
     const topics = new Set(readable.map(({ topic }) => topic));
-    const waitMs = topics.size > 1 ? pausedWaitMs : this.#heartbeatIntervalMs;
+    const waitMs = topics.size > 1 ? pagesWaitMs : this.#heartbeatIntervalMs;
     await Promise.all(
       Array.from(topics, async (topic) => {
         const { topicId } = await this.#topics.get(topic, { signal });
@@ -322,7 +326,10 @@ export class GroupFeed implements Feed {
 
   #assign({ assignment }: PollAnswer): void {
     const { added, isLeaving } = this.#holdings.assign(assignment);
-    if (added.length > 0) this.#parts.events.emit("assigned", { partitions: byTopic(added) });
+    if (added.length > 0) {
+      this.#isFresh = true;
+      this.#parts.events.emit("assigned", { partitions: byTopic(added) });
+    }
     if (isLeaving) this.#beat();
   }
 
@@ -338,12 +345,15 @@ export class GroupFeed implements Feed {
 
   #releaseFinished(): void {
     const released = this.#holdings.release();
-    if (released.length > 0) this.#parts.events.emit("revoked", { partitions: byTopic(released) });
+    if (released.length === 0) return;
+    this.#parts.events.emit("revoked", { partitions: byTopic(released) });
+    this.#loop.restart();
   }
 
   #drop(code: string): void {
     this.#join++;
     this.#memberEpoch = undefined;
+    this.#isFresh = true;
     const { inbox: all, events } = this.#parts;
     const partitions = byTopic(all.partitions);
     for (const inbox of all.partitions) {

@@ -23,18 +23,21 @@ export class GroupHoldings {
     return byTopic(this.#inbox.partitions);
   }
 
-  /** All that could be read is paused. */
-  get isPaused(): boolean {
-    const { active } = this;
-    return active.length > 0 && active.every(({ isPaused }) => isPaused);
+  /** Nothing can be read: it is paused, or has to be let go of first. */
+  get isIdle(): boolean {
+    const { partitions } = this.#inbox;
+    return partitions.length > 0 && partitions.every(({ state, isPaused }) => state === "leaving" || isPaused);
   }
 
-  /** A part is paused, and where to read the others is known without a poll. */
+  /**
+   * Read by pages, beside beats: a poll would read what is paused too, and would not wait while something that left the
+   * assignment is still ours. It takes a poll to learn where a partition begins.
+   */
   get readsPages(): boolean {
-    const { active } = this;
+    const { partitions } = this.#inbox;
     return (
-      active.some(({ isPaused }) => isPaused) &&
-      active.every(({ isPaused, fetchPosition }) => isPaused || fetchPosition !== undefined)
+      partitions.some(({ state, isPaused }) => state === "leaving" || isPaused) &&
+      this.active.every(({ isPaused, fetchPosition }) => isPaused || fetchPosition !== undefined)
     );
   }
 

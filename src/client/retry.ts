@@ -43,7 +43,7 @@ export class RetryPolicy {
   /** Before attempt `attempt` + 1. */
   delayMs(attempt: number, error: MillraceError): number {
     const ceiling = Math.min(this.#backoffMaxMs, this.#backoffMs * 2 ** Math.min(attempt - 1, 30));
-    return Math.max(error.retryAfterMs ?? 0, this.#random.fraction() * ceiling);
+    return Math.max(error.retryAfterMs ?? 0, Math.ceil(this.#random.fraction() * ceiling));
   }
 
   /** Makes attempts until one succeeds, one fails for good, or the next would come after the deadline. */

@@ -124,13 +124,19 @@ export class ClientWorld {
   }
 
   async #inject({ method, path, headers, body }: Seen, signal: AbortSignal): Promise<Response> {
-    const answer = await this.server.http.app.inject({
+    const asked = this.server.http.app.inject({
       method: method as HTTPMethods,
       url: path,
       headers,
+      signal, // the broker sees the connection close
       ...(body === undefined ? {} : { payload: typeof body === "string" ? body : Buffer.from(body) }),
     });
-    if (signal.aborted) throw new DOMException("aborted", "AbortError");
+    const answer = await new Promise<Awaited<typeof asked>>((resolve, reject) => {
+      const abort = (): void => reject(new DOMException("aborted", "AbortError"));
+      if (signal.aborted) abort();
+      signal.addEventListener("abort", abort, { once: true });
+      asked.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+    });
     const names = Object.entries(answer.headers).map(([name, value]) => [name, String(value)] as [string, string]);
     const empty = answer.statusCode === 204;
     return new Response(empty ? null : new Uint8Array(answer.rawPayload), {
