@@ -182,6 +182,8 @@ describe("consuming a topic", () => {
     await passMs(1_000);
     sockets.last.cut();
     await world.server.produceNumbers("single", 10, 11);
+    await world.idle();
+    await sockets.pump();
     await passMs(10_000);
     expect(seen).toEqual(numbers(12));
     expect(sockets.sockets).toHaveLength(2);

@@ -83,7 +83,7 @@ export const clientMutations: readonly Mutation[] = [
     find: "this.#beating ??= this.#beats();",
     replace: "this.#beating ??= Promise.resolve();",
     caughtBy: group,
-    test: "however slow the handler is",
+    test: "while its buffer is full",
   },
   {
     name: "client-lost-partitions-kept",
