@@ -1,6 +1,7 @@
 // Every seeded defect, by the folder of src it is in. The names are what MILLRACE_MUTATION takes.
 
 import { brokerMutations } from "./broker.ts";
+import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
 import { ioMutations } from "./io.ts";
@@ -10,6 +11,7 @@ import { protocolMutations } from "./protocol.ts";
 
 export const mutations: readonly Mutation[] = [
   ...brokerMutations,
+  ...clientMutations,
   ...clusterMutations,
   ...consumerGroupsMutations,
   ...ioMutations,
