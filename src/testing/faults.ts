@@ -115,6 +115,8 @@ export class Faults {
     const emit = (event: string, ...args: unknown[]): boolean => {
       if (event !== "request" && event !== "upgrade") return pass(event, ...args);
       const request = args[0] as IncomingMessage;
+      // Another offer is answered as a plain request, which is met when it comes as one.
+      if (event === "upgrade" && request.headers.upgrade?.toLowerCase() !== "websocket") return pass(event, ...args);
       const fault = this.#meeting(request);
       if (fault === undefined) return pass(event, ...args);
       const answer = event === "request" ? answerOf(args[1] as ServerResponse) : handshakeOf(args[1] as Duplex);
