@@ -169,6 +169,28 @@ export const settingsTable = {
     4 * GiB,
     "Memory for the keys of a log that is compacted, 32 bytes each; a log with more is done in several rounds.",
   ),
+  groupPartitionCount: integer(
+    50,
+    1,
+    10_000,
+    "",
+    "Partitions of __consumer_offsets, over which groups are spread; counts when the first group makes the topic.",
+  ),
+  groupMembersMax: integer(10_000, 1, 1_000_000, "", "Members that one group may have."),
+  groupSessionTimeoutMs: milliseconds(
+    45 * second,
+    second,
+    hour,
+    "How long a member may be silent before it is removed, if it does not say.",
+  ),
+  groupHeartbeatIntervalMs: milliseconds(5 * second, 10, hour, "How often members are asked to poll at least."),
+  offsetsRetentionMs: milliseconds(
+    7 * day,
+    minute,
+    10 * 365 * day,
+    "How long committed offsets stay once nobody reads the topic in their group.",
+  ),
+  offsetsRetentionCheckMs: milliseconds(10 * minute, 100, day, "How often committed offsets are looked through."),
   checkpointIntervalMs: milliseconds(
     minute,
     100,

@@ -2,6 +2,7 @@
 // Library entry: import { createBroker } from "millrace".
 
 import { defaultSettings, type Settings } from "../config.ts";
+import type { GroupCoordinator } from "../consumer-groups/coordinator.ts";
 import type { Clock } from "../io/clock.ts";
 import { NodeDisk } from "../io/node-disk.ts";
 import type { Random } from "../io/random.ts";
@@ -10,35 +11,39 @@ import { isReserved } from "../log/producer-state.ts";
 import type { Codecs } from "../protocol/codecs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { OffsetExpression } from "../protocol/offset-expression.ts";
+import { isInternalTopic } from "../protocol/topic-partition.ts";
 import type { BrokerOptions } from "./broker-options.ts";
 import type { BrokerParts } from "./broker-parts.ts";
 import { Draining } from "./draining.ts";
 import { type FetchedPartition, type FetchRequest, fetch } from "./fetch.ts";
+import type {
+  CommitCall,
+  GroupDescription,
+  GroupPosition,
+  GroupSummary,
+  ListGroups,
+  PollAnswer,
+  PollCall,
+  ResetCall,
+  ResetPosition,
+} from "./group-calls.ts";
+import { coordinatorOf } from "./group-coordinator.ts";
+import { Groups } from "./groups.ts";
 import { type ResolvedOffset, resolveOffsets } from "./list-offsets.ts";
 import { makeFolder, openFolder } from "./open-folder.ts";
+import { Polls } from "./poll.ts";
 import { type ProduceOutcome, type ProduceRequest, produce } from "./produce.ts";
 import { ProducerIds } from "./producer-ids.ts";
-import {
-  type AlterTopic,
-  type CreateTopic,
-  type TopicDescription,
-  type TopicInfo,
-  type TopicSummary,
-  Topics,
-} from "./topics.ts";
+import type { TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
+import { type AlterTopic, type CreateTopic, Topics } from "./topics.ts";
 
 export type { BrokerOptions } from "./broker-options.ts";
 export type { FetchedPartition, FetchRequest } from "./fetch.ts";
+export type * from "./group-calls.ts";
 export type { ResolvedOffset } from "./list-offsets.ts";
 export type { ProducedBatch, ProduceOutcome, ProduceRequest } from "./produce.ts";
-export type {
-  AlterTopic,
-  CreateTopic,
-  PartitionDescription,
-  TopicDescription,
-  TopicInfo,
-  TopicSummary,
-} from "./topics.ts";
+export type { PartitionDescription, TopicDescription, TopicInfo, TopicSummary } from "./topic-description.ts";
+export type { AlterTopic, CreateTopic } from "./topics.ts";
 
 export interface ProducerDescription {
   readonly producerId: number;
@@ -82,6 +87,9 @@ export class Broker {
   readonly #parts: BrokerParts;
   readonly #topics: Topics;
   readonly #producerIds: ProducerIds;
+  readonly #coordinator: GroupCoordinator;
+  readonly #groups: Groups;
+  readonly #polls: Polls;
   readonly #diskGuard: DiskGuard;
   readonly #clusterId: string;
   readonly #draining = new Draining();
@@ -94,6 +102,9 @@ export class Broker {
     this.#parts = parts;
     this.#topics = new Topics(parts);
     this.#producerIds = new ProducerIds(parts.store);
+    this.#coordinator = coordinatorOf(parts, this.#topics);
+    this.#groups = new Groups(parts, this.#coordinator);
+    this.#polls = new Polls(parts, this.#coordinator, this.#draining);
     this.#diskGuard = diskGuard;
     this.#clusterId = clusterId;
   }
@@ -155,6 +166,8 @@ export class Broker {
     partition: number,
     before: number | "latest",
   ): Promise<{ logStartOffset: number }> {
+    if (isInternalTopic(topic))
+      throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${topic} is the broker's own and cannot be changed`);
     const { log } = this.#parts.partitions.get(topic, partition);
     return { logStartOffset: await log.deleteRecordsBefore(before === "latest" ? log.highWatermark : before) };
   }
@@ -179,6 +192,42 @@ export class Broker {
         const { lastSequence, timestamp } = batches.at(-1)!;
         return { producerId: Number(producerId), producerEpoch, lastSequence, lastTimestamp: timestamp };
       });
+  }
+
+  /** A member's whole life: it joins, heartbeats, commits, and reads what it is assigned. */
+  pollGroup(call: PollCall): Promise<PollAnswer> {
+    return this.#polls.poll(call);
+  }
+
+  /** UNKNOWN_MEMBER_ID when there is no such member, or no such group. */
+  leaveGroup(groupId: string, memberId: string): Promise<void> {
+    return this.#groups.leave(groupId, memberId);
+  }
+
+  listGroups(query: ListGroups = {}): Promise<{ groups: GroupSummary[]; next?: string }> {
+    return this.#groups.list(query);
+  }
+
+  describeGroup(groupId: string): Promise<GroupDescription> {
+    return this.#groups.describe(groupId);
+  }
+
+  deleteGroup(groupId: string): Promise<void> {
+    return this.#groups.delete(groupId);
+  }
+
+  /** Of every partition that is committed or assigned. */
+  groupOffsets(groupId: string): Promise<{ positions: GroupPosition[] }> {
+    return this.#groups.offsets(groupId);
+  }
+
+  /** All or nothing. */
+  commitOffsets(groupId: string, call: CommitCall): Promise<void> {
+    return this.#groups.commit(groupId, call);
+  }
+
+  resetOffsets(groupId: string, call: ResetCall): Promise<{ positions: ResetPosition[] }> {
+    return this.#groups.reset(groupId, call);
   }
 
   describeCluster(): ClusterDescription {
@@ -220,6 +269,7 @@ export class Broker {
   async close(): Promise<void> {
     this.drain();
     this.#diskGuard.stop();
+    await this.#coordinator.close();
     this.#parts.image.close();
     await this.#parts.store.close();
     await this.#parts.logs.close(this.settings.brokerId); // the last of it unlocks the folder

@@ -135,7 +135,7 @@ function endOf(batches: Uint8Array): number {
 }
 
 /** Resolves when a partition has something above what was fetched, when time is up, when it is told to end, or when one fails. */
-function moreToRead(
+export function moreToRead(
   { clock, partitions }: BrokerParts,
   fetched: readonly FetchedPartition[],
   waitMs: number,

@@ -19,43 +19,10 @@ import { BrokerError } from "../protocol/error-codes.ts";
 import { isInternalTopic, isLegalTopicName, newTopicId, topicIdBytes } from "../protocol/topic-partition.ts";
 import { Partition } from "../replication/partition.ts";
 import type { BrokerParts } from "./broker-parts.ts";
+import { description, summary, type TopicDescription, type TopicInfo, type TopicSummary } from "./topic-description.ts";
 
 /** More would make one folder's start slow; spread them over topics. */
 export const partitionCountMax = 10_000;
-
-export interface TopicSummary {
-  readonly name: string;
-  readonly topicId: string;
-  readonly partitionCount: number;
-  readonly replicationFactor: number;
-  readonly internal: boolean;
-}
-
-/** What produce and read go by. */
-export interface TopicInfo extends TopicSummary {
-  readonly config: TopicConfig;
-}
-
-export interface PartitionDescription {
-  readonly partition: number;
-  readonly leader: number;
-  readonly leaderEpoch: number;
-  readonly replicas: readonly number[];
-  readonly inSyncReplicas: readonly number[];
-  /** null while the partition is offline. */
-  readonly logStartOffset: number | null;
-  readonly highWatermark: number | null;
-  readonly logEndOffset: number | null;
-  readonly sizeBytes: number | null;
-}
-
-export interface TopicDescription extends TopicSummary {
-  /** What was set for this topic. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** All configs, defaults included. */
-  readonly effectiveConfig: Readonly<Record<string, unknown>>;
-  readonly partitions: readonly PartitionDescription[];
-}
 
 export interface CreateTopic {
   readonly name: string;
@@ -111,15 +78,7 @@ export class Topics {
   }
 
   describe(name: string): TopicDescription {
-    const topic = this.#require(name);
-    return {
-      ...summary(topic),
-      config: topic.config,
-      effectiveConfig: effectiveTopicConfig(topic.config),
-      partitions: Array.from({ length: topic.partitionCount }, (_, partition) =>
-        this.#describePartition(topic, partition),
-      ),
-    };
+    return description(this.#require(name), this.#parts);
   }
 
   /** Repeating it changes nothing; what exists and differs in something that was given is TOPIC_ALREADY_EXISTS. */
@@ -132,6 +91,12 @@ export class Topics {
       );
     if (isInternalTopic(name))
       throw new BrokerError("INVALID_TOPIC_EXCEPTION", "names that begin with __ are the broker's own");
+    return this.createInternal(request);
+  }
+
+  /** The same for a topic of the broker's own, whose name no client can use. */
+  createInternal(request: CreateTopic): Promise<{ created: boolean; topic: TopicDescription }> {
+    const { name } = request;
     const wanted = this.#wanted(request);
     return this.#serially(async () => {
       await this.#catchUp(name);
@@ -148,7 +113,7 @@ export class Topics {
 
   alter(name: string, request: AlterTopic): Promise<TopicDescription> {
     return this.#serially(async () => {
-      const topic = this.#require(name);
+      const topic = this.#requireOfClients(name);
       const config = this.#mergedConfig(topic, request.config ?? {});
       const partitionCount = request.partitionCount ?? topic.partitionCount;
       if (partitionCount < topic.partitionCount)
@@ -182,9 +147,7 @@ export class Topics {
 
   delete(name: string): Promise<void> {
     return this.#serially(async () => {
-      const topic = this.#require(name);
-      if (isInternalTopic(name))
-        throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be deleted`);
+      const topic = this.#requireOfClients(name);
       const { topicId, partitionCount } = topic;
       const done = await this.#commit(topicKey(name), topic.modRevision, [
         { kind: "delete", key: topicKey(name) },
@@ -214,21 +177,10 @@ export class Topics {
     return topic;
   }
 
-  #describePartition(topic: TopicImage, partition: number): PartitionDescription {
-    const state = this.#parts.image.partition(topic.topicId, partition);
-    const here = this.#parts.partitions.find(topic.name, partition);
-    const log = here?.log.offline === undefined ? here?.log : undefined;
-    return {
-      partition,
-      leader: log ? (state?.leader ?? -1) : -1,
-      leaderEpoch: state?.leaderEpoch ?? -1,
-      replicas: state?.replicas ?? [],
-      inSyncReplicas: state?.inSyncReplicas ?? [],
-      logStartOffset: log?.logStartOffset ?? null,
-      highWatermark: log?.highWatermark ?? null,
-      logEndOffset: log?.logEndOffset ?? null,
-      sizeBytes: log?.sizeBytes ?? null,
-    };
+  #requireOfClients(name: string): TopicImage {
+    const topic = this.#require(name);
+    if (!isInternalTopic(name)) return topic;
+    throw new BrokerError("INVALID_TOPIC_EXCEPTION", `${name} is the broker's own and cannot be changed or deleted`);
   }
 
   #wanted({ partitionCount, replicationFactor = 1, config = {} }: CreateTopic): TopicValue {
@@ -358,10 +310,6 @@ export class Topics {
     this.#changes = result.catch(() => {});
     return result;
   }
-}
-
-function summary({ name, topicId, partitionCount, replicationFactor }: TopicImage): TopicSummary {
-  return { name, topicId, partitionCount, replicationFactor, internal: isInternalTopic(name) };
 }
 
 /** What was given and is otherwise, by field name. */

@@ -13,9 +13,20 @@ export interface PartitionImage extends PartitionValue {
   readonly modRevision: number;
 }
 
+/** Told after the image has changed; of one change of the store once. */
+export interface TopicListener {
+  /** Topics were made, changed or went. */
+  topicsChanged(): void;
+  /** This very topic is gone; there may be another of its name. */
+  topicDeleted(name: string, topicId: string): void;
+}
+
 export class MetadataImage {
   readonly #store: MetadataStore;
   readonly #topics = new Map<string, TopicImage>();
+  readonly #topicNames = new Map<string, string>();
+  readonly #listeners = new Set<TopicListener>();
+  #topicsRevision = 0;
   readonly #partitions = new Map<string, PartitionImage>();
   #revision = 0;
   #watch: Watch | undefined;
@@ -33,6 +44,19 @@ export class MetadataImage {
 
   topic(name: string): TopicImage | undefined {
     return this.#topics.get(name);
+  }
+
+  nameOf(topicId: string): string | undefined {
+    return this.#topicNames.get(topicId);
+  }
+
+  /** Changes whenever a topic does. */
+  get topicsRevision(): number {
+    return this.#topicsRevision;
+  }
+
+  listen(listener: TopicListener): void {
+    this.#listeners.add(listener);
   }
 
   /** Sorted by name. */
@@ -56,29 +80,51 @@ export class MetadataImage {
 
   async #load(): Promise<void> {
     const { values, revision } = await this.#store.range("");
+    const before = new Map(this.#topicNames);
     this.#topics.clear();
+    this.#topicNames.clear();
     this.#partitions.clear();
     for (const value of values) this.#put(value);
+    this.#tellOfTopics(before);
     this.#advance(revision);
     this.#watch = this.#store.watch("", revision + 1, {
       changed: (events, revision) => {
-        for (const event of events) this.#apply(event);
+        const gone = new Map<string, string>();
+        for (const event of events) this.#apply(event, gone);
+        if (gone.size > 0 || events.some((event) => keyOf(event).startsWith(topicsPrefix))) this.#tellOfTopics(gone);
         this.#advance(revision);
       },
       compacted: () => void this.#load(),
     });
   }
 
-  #apply(event: WatchEvent): void {
+  /** `before`: topic ids that were known, with their names. */
+  #tellOfTopics(before: ReadonlyMap<string, string>): void {
+    this.#topicsRevision += 1;
+    for (const listener of this.#listeners) {
+      for (const [topicId, name] of before) if (!this.#topicNames.has(topicId)) listener.topicDeleted(name, topicId);
+      listener.topicsChanged();
+    }
+  }
+
+  #apply(event: WatchEvent, gone: Map<string, string>): void {
+    const key = keyOf(event);
+    const replaced = key.startsWith(topicsPrefix) ? this.#topics.get(key.slice(topicsPrefix.length)) : undefined;
+    if (replaced) {
+      gone.set(replaced.topicId, replaced.name);
+      this.#topicNames.delete(replaced.topicId);
+    }
     if (event.kind === "put") this.#put(event.value);
-    else if (event.key.startsWith(topicsPrefix)) this.#topics.delete(event.key.slice(topicsPrefix.length));
-    else this.#partitions.delete(event.key);
+    else if (replaced) this.#topics.delete(replaced.name);
+    else this.#partitions.delete(key);
   }
 
   #put({ key, value, modRevision }: StoredValue): void {
     if (key.startsWith(topicsPrefix)) {
       const name = key.slice(topicsPrefix.length);
-      this.#topics.set(name, { ...(value as TopicValue), name, modRevision });
+      const topic = { ...(value as TopicValue), name, modRevision };
+      this.#topics.set(name, topic);
+      this.#topicNames.set(topic.topicId, name);
     } else if (key.startsWith(partitionsPrefix))
       this.#partitions.set(key, { ...(value as PartitionValue), modRevision });
   }
@@ -90,3 +136,5 @@ export class MetadataImage {
     for (const { resolve } of reached) resolve();
   }
 }
+
+const keyOf = (event: WatchEvent): string => (event.kind === "put" ? event.value.key : event.key);

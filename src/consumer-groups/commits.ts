@@ -60,7 +60,7 @@ export function commit(turn: GroupTurn, group: Group, request: RequestOf<"commit
     const detail =
       memberId === undefined || memberEpoch === undefined
         ? `group ${group.groupId} has members: a commit needs memberId and memberEpoch`
-        : `group ${group.groupId} has no member ${memberId}`;
+        : `group ${group.groupId} has no member ${memberId}: drop what you hold and poll again without memberEpoch`;
     return refused("UNKNOWN_MEMBER_ID", detail);
   }
   const judged = positions.map((position) => {
@@ -70,7 +70,7 @@ export function commit(turn: GroupTurn, group: Group, request: RequestOf<"commit
   const refusals = judged.filter(({ code }) => code !== "accepted");
   const code = refusals[0]?.code ?? "accepted";
   if (code !== "accepted") {
-    const detail = `member ${memberId} does not hold all these partitions at epoch ${memberEpoch}`;
+    const detail = `member ${memberId} does not hold all these partitions at epoch ${memberEpoch}: commit what its last poll assigned, with the memberEpoch of that`;
     return refused(code, detail, { notCommitted: refusals });
   }
   for (const position of positions) write(turn, group, position, topicIdOf(turn, position)!, memberEpoch);
@@ -122,7 +122,8 @@ export function expireOffsets(turn: GroupTurn, group: Group, recordsMax: number)
 }
 
 function nonEmpty(group: Group): Refusal {
-  return refused("NON_EMPTY_GROUP", `group ${group.groupId} has members: ${group.memberCount}`);
+  const detail = `group ${group.groupId} has members (${group.memberCount}): stop and remove them first, or wait until their sessions end`;
+  return refused("NON_EMPTY_GROUP", detail, { members: group.memberCount });
 }
 
 function unknownPartitions(turn: GroupTurn, positions: readonly Position[]): Refusal | undefined {

@@ -21,17 +21,17 @@ export interface PollRequest {
   readonly kind: "poll";
   readonly groupId: string;
   readonly memberId: string;
-  readonly memberEpoch?: number;
+  readonly memberEpoch?: number | undefined;
   /** Must be there to join; later it changes the subscription. */
-  readonly topics?: readonly string[];
+  readonly topics?: readonly string[] | undefined;
   /** Counts when joining. */
-  readonly instanceId?: string;
-  readonly sessionTimeoutMs?: number;
-  readonly rebalanceTimeoutMs?: number;
-  readonly assignor?: string;
-  readonly commit?: readonly Position[];
-  readonly positions?: readonly PartitionName[];
-  readonly owned?: readonly TopicPartitions[];
+  readonly instanceId?: string | undefined;
+  readonly sessionTimeoutMs?: number | undefined;
+  readonly rebalanceTimeoutMs?: number | undefined;
+  readonly assignor?: string | undefined;
+  readonly commit?: readonly Position[] | undefined;
+  readonly positions?: readonly PartitionName[] | undefined;
+  readonly owned?: readonly TopicPartitions[] | undefined;
   /** False for `maxRecords: 0`: then only an `owned` lets go of anything. */
   readonly forRecords: boolean;
 }
@@ -46,8 +46,8 @@ export type GroupRequest =
   | {
       readonly kind: "commit";
       readonly groupId: string;
-      readonly memberId?: string;
-      readonly memberEpoch?: number;
+      readonly memberId?: string | undefined;
+      readonly memberEpoch?: number | undefined;
       readonly positions: readonly Position[];
     }
   | {

@@ -62,7 +62,7 @@ function join(turn: GroupTurn, group: Group, request: PollRequest): GroupReply {
   const holder = instanceId === null ? undefined : group.memberOfInstance(instanceId);
   const replaced = holder !== undefined && holder.memberId !== memberId ? holder : undefined;
   if (replaced && !isAway(replaced)) {
-    const detail = `member ${replaced.memberId} has instance id ${instanceId} and has not left`;
+    const detail = `member ${replaced.memberId} has instance id ${instanceId} and has not left: remove it first, or take another instanceId`;
     return refused("UNRELEASED_INSTANCE_ID", detail, { memberId: replaced.memberId });
   }
   let existing = group.member(memberId);

@@ -19,7 +19,8 @@ tr:target{background:#fd08}
 const example = `curl --json '{"name":"orders","partitionCount":4}' $BROKER/v1/topics
 curl --json '{"records":[{"key":"a","value":{"n":1}}]}' $BROKER/v1/topics/orders/records
 curl "$BROKER/v1/topics/orders/records"
-curl -N -H 'accept: text/event-stream' "$BROKER/v1/topics/orders/records?offset=latest"`;
+curl -N -H 'accept: text/event-stream' "$BROKER/v1/topics/orders/records?offset=latest"
+curl --json '{"topics":["orders"],"waitMs":5000}' $BROKER/v1/groups/billing/members/worker-1/poll`;
 
 export function docsPage(routes: readonly Route[], version: string): string {
   const tags = [...new Set(routes.map(({ tag }) => tag))];

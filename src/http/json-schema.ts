@@ -30,14 +30,24 @@ export interface Schema {
   readonly $ref?: string;
 }
 
-const noHints: ReadonlyMap<string, string> = new Map();
+/** By the name of an unknown field: what whoever sends it should know. */
+export type FieldHints = ReadonlyMap<string, string>;
 
-/** Throws INVALID_REQUEST naming the first thing that is not as the schema says. Knows type, properties, required, items and bounds. */
-export function checkAgainst(schema: Schema, value: unknown, path = ""): void {
+const noHints: FieldHints = new Map();
+
+/**
+ * Throws INVALID_REQUEST naming the first thing that is not as the schema says. Knows type, enum, properties, required, items, maxLength
+ * and bounds.
+ */
+export function checkAgainst(schema: Schema, value: unknown, hints = noHints, path = ""): void {
   if (schema.type !== undefined) checkType(schema.type, value, path);
+  if (schema.enum !== undefined && !schema.enum.includes(value)) {
+    throw invalidField(path, `must be one of ${schema.enum.join(", ")}`);
+  }
   if (typeof value === "number") checkBounds(schema, value, path);
-  else if (Array.isArray(value)) checkItems(schema, value, path);
-  else if (typeof value === "object" && value !== null) checkProperties(schema, value, path);
+  else if (typeof value === "string") checkText(schema, value, path);
+  else if (Array.isArray(value)) checkItems(schema, value, hints, path);
+  else if (typeof value === "object" && value !== null) checkProperties(schema, value, hints, path);
 }
 
 function checkType(expected: SchemaType | readonly SchemaType[], value: unknown, path: string): void {
@@ -77,23 +87,31 @@ function checkBounds(schema: Schema, value: number, path: string): void {
   throw invalidField(path, `must be from ${minimum ?? "-2^53+1"} to ${maximum ?? "2^53-1"}`);
 }
 
-function checkItems(schema: Schema, items: readonly unknown[], path: string): void {
-  if (schema.items === undefined) return;
-  for (const [index, item] of items.entries()) checkAgainst(schema.items, item, `${path}[${index}]`);
+function checkText({ maxLength }: Schema, text: string, path: string): void {
+  if (/\p{Surrogate}/u.test(text)) {
+    throw invalidField(path, "has half of a surrogate pair, which has no UTF-8 form");
+  }
+  if (maxLength === undefined || text.length <= maxLength) return;
+  throw invalidField(path, `may have ${maxLength} characters`);
 }
 
-function checkProperties(schema: Schema, value: object, path: string): void {
+function checkItems(schema: Schema, items: readonly unknown[], hints: FieldHints, path: string): void {
+  if (schema.items === undefined) return;
+  for (const [index, item] of items.entries()) checkAgainst(schema.items, item, hints, `${path}[${index}]`);
+}
+
+function checkProperties(schema: Schema, value: object, hints: FieldHints, path: string): void {
   const properties = schema.properties ?? {};
   const unknown: string[] = [];
   for (const [name, field] of Object.entries(value)) {
     const known = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (known !== undefined) checkAgainst(known, field, joinPath(path, name));
+    if (known !== undefined) checkAgainst(known, field, hints, joinPath(path, name));
     else if (schema.additionalProperties === false) unknown.push(name);
     else if (typeof schema.additionalProperties === "object") {
-      checkAgainst(schema.additionalProperties, field, joinPath(path, name));
+      checkAgainst(schema.additionalProperties, field, hints, joinPath(path, name));
     }
   }
-  if (unknown.length > 0) throw unknownFields(path, unknown, Object.keys(properties), noHints);
+  if (unknown.length > 0) throw unknownFields(path, unknown, Object.keys(properties), hints);
   for (const name of schema.required ?? []) {
     if (!Object.hasOwn(value, name)) throw invalidField(joinPath(path, name), "is missing");
   }

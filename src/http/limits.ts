@@ -36,3 +36,14 @@ export const sseShutdownRetryMsMax = 5_000;
 export const gzipBytesMin = 1024;
 /** A list's `limit` at most. */
 export const listLimitMax = 10_000;
+
+/** Of one call of a consumer group. */
+export const maxTopicsPerMember = 1_000;
+/** In each list of positions or partitions of one call. */
+export const maxPositionsPerCall = 10_000;
+export const sessionTimeoutMsMin = 1_000;
+export const sessionTimeoutMsMax = 1_800_000;
+export const rebalanceTimeoutMsMin = 1_000;
+export const rebalanceTimeoutMsMax = 3_600_000;
+/** Longer than any name that is taken, so that the name check answers; shorter than what nobody wants to see again in a problem. */
+export const nameCharactersMax = 1_000;

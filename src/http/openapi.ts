@@ -24,6 +24,10 @@ const tags = [
   { name: "Topics", description: "Logs of records, in partitions." },
   { name: "Produce", description: "Append records. An acknowledgement means that they are on disk." },
   { name: "Read", description: "Read records by offset or time; read what is not there yet by waiting." },
+  {
+    name: "Consumer groups",
+    description: "Consumers that share topics: the broker assigns partitions and keeps how far each was handled.",
+  },
   { name: "Operation", description: "The broker itself." },
 ] as const;
 
@@ -79,6 +83,8 @@ function operation(route: Route): object {
 
 const pathParameterWords: Readonly<Record<string, { description: string; schema: Schema }>> = {
   topic: { description: "A topic's name.", schema: { type: "string" } },
+  group: { description: "A group's id; names follow the rule of topics.", schema: { type: "string" } },
+  member: { description: "A member's id, chosen by the client; unique in its group.", schema: { type: "string" } },
   partition: { description: "A partition's number, from 0.", schema: { type: "integer", minimum: 0 } },
 };
 
@@ -113,8 +119,8 @@ export function problemStatuses(route: Route): ReadonlyMap<number, readonly Erro
   const codes = new Set([...anywhere, ...(route.body === undefined ? [] : withBody), ...route.problems]);
   const statuses = new Map<number, ErrorCode[]>();
   for (const code of codes) {
-    const { httpStatus } = errorCodes[code];
-    statuses.set(httpStatus, [...(statuses.get(httpStatus) ?? []), code]);
+    const status = route.ownStatuses?.[code] ?? errorCodes[code].httpStatus;
+    statuses.set(status, [...(statuses.get(status) ?? []), code]);
   }
   // A write in doubt is 504 whatever its code.
   if (route.produce === true)

@@ -5,6 +5,9 @@ import { BrokerError, type ErrorCode, errorCodes } from "../protocol/error-codes
 
 export const problemMediaType = "application/problem+json";
 
+/** Codes that have another status on some route than in the table. */
+export type OwnStatuses = Readonly<Partial<Record<ErrorCode, number>>>;
+
 export interface Problem {
   readonly status: number;
   /** Seconds for the Retry-After header, if the status has one. */
@@ -24,11 +27,13 @@ export interface ProblemContext {
   readonly random: Random;
   /** A problem of a produce says whether it may be in the log. */
   readonly produce: boolean;
+  /** Of the route, where they differ from the table. */
+  readonly ownStatuses?: OwnStatuses | undefined;
 }
 
 /** A write in doubt is 504 whatever its code. */
-export function statusOf(error: BrokerError): number {
-  return error.maybeAppended ? 504 : errorCodes[error.code].httpStatus;
+export function statusOf(error: BrokerError, ownStatuses: OwnStatuses = {}): number {
+  return error.maybeAppended ? 504 : (ownStatuses[error.code] ?? errorCodes[error.code].httpStatus);
 }
 
 /** Where /docs explains a code; relative, so that it holds behind any proxy. */
@@ -36,7 +41,7 @@ export const problemType = (code: ErrorCode): string => `/docs#${code}`;
 
 export function problemOf(error: BrokerError, context: ProblemContext): Problem {
   const info = errorCodes[error.code];
-  const status = statusOf(error);
+  const status = statusOf(error, context.ownStatuses);
   const baseMs = retryBaseMs.get(status);
   const retryAfterMs = baseMs === undefined ? undefined : Math.round(baseMs * (0.5 + context.random.fraction()));
   const body = {

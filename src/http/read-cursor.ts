@@ -2,21 +2,13 @@
 // It holds no records; a sink takes each one as it passes and says when it has enough.
 
 import type { Broker, FetchedPartition } from "../broker/broker.ts";
-import { CodecError } from "../protocol/codecs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { formatCursor, formatOffsetExpression, isOfTopic } from "../protocol/offset-expression.ts";
 import type { StoredRecord } from "../protocol/record.ts";
-import {
-  BatchCorruptError,
-  type BatchHeader,
-  batchSizeAt,
-  isControl,
-  readBatchHeader,
-  viewOf,
-} from "../protocol/record-batch.ts";
-import { RecordReader } from "../protocol/record-reader.ts";
+import { readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import type { HttpContext } from "./http-context.ts";
 import { type ReadPlan, resolvePlaces } from "./read-plan.ts";
+import { RecordWalk, shareRecords, unreadableBatch } from "./record-walk.ts";
 import type { TopicCounters } from "./topic-metrics.ts";
 
 /** Takes a record; false: no more. */
@@ -44,7 +36,7 @@ export class ReadCursor {
   readonly #positions: number[];
   readonly #until: readonly number[] | undefined;
   readonly #broker: Broker;
-  readonly #decodeLimits: { readonly decompressedBytesMax: number };
+  readonly #records: RecordWalk;
   readonly #counters: TopicCounters;
   /** As of the last fetch, by place in plan.partitions. */
   readonly #highWatermarks: number[];
@@ -61,7 +53,7 @@ export class ReadCursor {
     this.#positions = positions;
     this.#until = until;
     this.#broker = http.broker;
-    this.#decodeLimits = { decompressedBytesMax: http.settings.decompressedBytesMax };
+    this.#records = new RecordWalk(http.broker.codecs, http.settings);
     this.#counters = http.topicMetrics.of(plan.topic.name);
     this.#highWatermarks = positions.map(() => 0);
     this.#logStartOffsets = positions.map(() => 0);
@@ -125,21 +117,16 @@ export class ReadCursor {
   /** Fetches once and gives the sink what came. Resolves with how many records it took; may move on without any. */
   async step(limits: StepLimits, sink: RecordSink): Promise<number> {
     const fetched = await this.#fetch(limits);
-    let left = limits.maxRecords;
-    let full = false;
-    for (let nth = 0; nth < fetched.length && left > 0 && !full; nth++) {
-      const one = fetched[nth]!;
-      // Those with little leave their share to those behind them.
-      let share = Math.ceil(left / (fetched.length - nth));
-      const before = share;
-      this.#walk(one, (record, partition) => {
-        if (!sink(record, partition)) full = true;
-        share -= 1;
-        return share > 0 && !full;
+    return shareRecords(fetched, limits.maxRecords, (one, share) => {
+      let taken = 0;
+      let full = false;
+      this.#walk(one, (record) => {
+        full = !sink(record, one.partition);
+        taken += 1;
+        return taken < share && !full;
       });
-      left -= before - share;
-    }
-    return limits.maxRecords - left;
+      return { taken, full };
+    });
   }
 
   /** The stored batches themselves, of one partition; up to `until`, and no batch after that which brings the last record allowed. */
@@ -221,36 +208,13 @@ export class ReadCursor {
     this.#reset = { from, to: this.nextOffset };
   }
 
-  #walk({ partition, batches, nextOffset }: FetchedPartition, take: RecordSink): void {
-    const at = this.plan.partitions.indexOf(partition);
-    const until = this.#untilOf(at);
-    const view = viewOf(batches);
-    for (let start = 0; start < batches.byteLength; start += batchSizeAt(view, start)) {
-      const header = readBatchHeader(view, start);
-      if (header.lastOffset < this.#positions[at]! || isControl(header)) continue;
-      const reader = this.#open(batches.subarray(start, start + header.sizeBytes), header);
-      while (reader.next()) {
-        const offset = reader.offset;
-        if (offset < this.#positions[at]!) continue;
-        if (offset >= until) {
-          this.#positions[at] = until;
-          return;
-        }
-        this.#positions[at] = offset + 1;
-        if (!take(reader, partition)) return;
-      }
-    }
-    this.#positions[at] = Math.min(nextOffset, until);
-  }
-
-  #open(batch: Uint8Array, header: BatchHeader): RecordReader {
-    try {
-      return RecordReader.open(batch, header, this.#broker.codecs, this.#decodeLimits);
-    } catch (cause) {
-      if (!(cause instanceof BatchCorruptError) && !(cause instanceof CodecError)) throw cause;
-      const { baseOffset, lastOffset } = header;
-      const detail = `the stored batch of offsets ${baseOffset} to ${lastOffset} cannot be read; offset=${lastOffset + 1} reads on behind it`;
-      throw new BrokerError("KAFKA_STORAGE_ERROR", detail, { fields: { baseOffset, lastOffset }, cause });
-    }
+  /** Records before a batch that cannot be read are given; the batch is refused when it comes first. */
+  #walk(one: FetchedPartition, take: (record: StoredRecord) => boolean): void {
+    const at = this.plan.partitions.indexOf(one.partition);
+    const from = this.#positions[at]!;
+    const { nextOffset, unreadable } = this.#records.run(one, { from, until: this.#untilOf(at) }, take);
+    this.#positions[at] = nextOffset;
+    if (unreadable === undefined || nextOffset > from) return;
+    throw unreadableBatch(unreadable, `offset=${unreadable.lastOffset + 1}`);
   }
 }

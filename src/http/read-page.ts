@@ -1,11 +1,10 @@
 // A read as one page, in JSON or msgpack or as the stored batches, waiting if it was asked to; and HEAD: the place alone.
 
-import { gzipBytes } from "../io/gzip.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import { formatCursor, isOfTopic } from "../protocol/offset-expression.ts";
 import { JsonPageWriter, MsgpackPageWriter } from "./formats/page-writer.ts";
-import { gzipBytesMin } from "./limits.ts";
-import { acceptsGzip, mediaTypes } from "./media-type.ts";
+import { mediaTypes } from "./media-type.ts";
+import { goneSignal, sendPage } from "./page-answer.ts";
 import { ReadCursor } from "./read-cursor.ts";
 import { pageLimits, type ReadPlan, resolvePlaces } from "./read-plan.ts";
 import type { Exchange } from "./route.ts";
@@ -38,13 +37,7 @@ export async function readPage(exchange: Exchange, plan: ReadPlan): Promise<void
   });
   const page = writer.finish(pageTail(cursor));
   placeHeaders(exchange, cursor);
-  const reply = exchange.begin(200, mediaType);
-  if (page.length < gzipBytesMin || !acceptsGzip(exchange.request.headers["accept-encoding"])) {
-    reply.send(page);
-    return;
-  }
-  const zipped = await gzipBytes(page);
-  reply.header("content-encoding", "gzip").send(zipped);
+  await sendPage(exchange, page);
 }
 
 /** The stored batches as they are. maxRecords and until cut between batches, if they were given. */
@@ -58,12 +51,6 @@ export async function readBatches(exchange: Exchange, plan: ReadPlan): Promise<v
   const batches = await cursor.stepRaw({ maxRecords, maxBytes, minBytes, waitMs, signal }, cut);
   placeHeaders(exchange, cursor);
   exchange.begin(200, mediaTypes.recordBatch).send(Buffer.from(batches.buffer, batches.byteOffset, batches.byteLength));
-}
-
-function goneSignal({ reply }: Exchange): AbortSignal {
-  const gone = new AbortController();
-  reply.raw.once("close", () => gone.abort());
-  return gone.signal;
 }
 
 function placeHeaders({ reply }: Exchange, cursor: ReadCursor): void {

@@ -7,8 +7,9 @@ import { hasBody, readBody } from "./body.ts";
 import { parseJsonBody, parseMsgpackBody } from "./formats/body-values.ts";
 import { encodeMsgpack } from "./formats/msgpack-writer.ts";
 import type { HttpContext } from "./http-context.ts";
-import { checkAgainst, type Schema } from "./json-schema.ts";
+import { checkAgainst, type FieldHints, type Schema } from "./json-schema.ts";
 import { contentMediaType, mediaTypes } from "./media-type.ts";
+import type { OwnStatuses } from "./problem.ts";
 import type { Query } from "./query.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PATCH" | "DELETE";
@@ -42,6 +43,8 @@ export interface Route {
   readonly answers: Readonly<Record<number, Answer>>;
   /** Beyond those every route can meet. */
   readonly problems: readonly ErrorCode[];
+  /** Codes that have another status here than in the table. */
+  readonly ownStatuses?: OwnStatuses;
   /** What the answer can be, most wanted first. */
   readonly offers: readonly string[];
   /** Its problems say whether something may have been appended. */
@@ -89,14 +92,14 @@ export class Exchange {
   }
 
   /** A body of JSON or msgpack, checked. An absent body that is not required is {}. */
-  async readObject(schema: Schema, required: boolean): Promise<Readonly<Record<string, unknown>>> {
+  async readObject(schema: Schema, required: boolean, hints?: FieldHints): Promise<Readonly<Record<string, unknown>>> {
     if (!required && !hasBody(this.request)) return {};
     const mediaType = contentMediaType(this.request.headers["content-type"]);
     if (mediaType === undefined || !objectBodies.includes(mediaType))
       throw unsupportedMediaType(mediaType, objectBodies);
     const bytes = await readBody(this.http, this.request, this.reply);
     const value = mediaType === mediaTypes.json ? parseJsonBody(bytes) : parseMsgpackBody(bytes);
-    checkAgainst(schema, value);
+    checkAgainst(schema, value, hints);
     return value as Readonly<Record<string, unknown>>;
   }
 

@@ -31,6 +31,7 @@ const producedOffset: Schema = {
 };
 
 const recordProperties = {
+  topic: { type: "string", description: "Where the surroundings do not say it." },
   partition,
   offset: offsetSchema,
   timestamp: { type: "integer", description: "Milliseconds since the epoch." },
@@ -40,6 +41,121 @@ const recordProperties = {
   keyFormat: { ...formatSchema, description: "There when the bytes did not fit the format that was asked for." },
   valueFormat: { ...formatSchema, description: "There when the bytes did not fit the format that was asked for." },
 } as const satisfies Record<string, Schema>;
+
+const place = { topic: text, partition, nextOffset: offsetSchema } as const satisfies Record<string, Schema>;
+const nullableCount: Schema = { type: ["integer", "null"], minimum: 0 };
+const groupState: Schema = { type: "string", enum: ["empty", "assigning", "reconciling", "stable"] };
+const assignment: Schema = { type: "array", items: { $ref: "#/components/schemas/TopicPartitions" } };
+
+/** Of consumer groups. */
+const groupSchemas: Readonly<Record<string, Schema>> = {
+  Position: {
+    type: "object",
+    description: "Where to go on: the last handled record's offset + 1.",
+    required: ["topic", "partition", "nextOffset"],
+    properties: place,
+  },
+  TopicPartitions: {
+    type: "object",
+    required: ["topic", "partitions"],
+    properties: { topic: text, partitions: { type: "array", items: partition } },
+  },
+  Poll: {
+    type: "object",
+    required: ["memberEpoch", "heartbeatIntervalMs", "assignment", "records", "positions"],
+    properties: {
+      memberEpoch: { ...count, description: "Goes into the next poll; says nothing else." },
+      heartbeatIntervalMs: { ...count, description: "How often to poll while records are being handled." },
+      assignment: { ...assignment, description: "All that the member has." },
+      records: { type: "array", items: { $ref: "#/components/schemas/Record" } },
+      positions: {
+        type: "array",
+        items: { $ref: "#/components/schemas/Position" },
+        description: "Where each assigned partition would go on: the commit of the next poll. Empty for maxRecords 0.",
+      },
+      notCommitted: {
+        type: "array",
+        description: "What was left out of the commit, its records will be delivered again.",
+        items: {
+          type: "object",
+          required: ["topic", "partition", "code"],
+          properties: { topic: text, partition, code: text },
+        },
+      },
+      reset: {
+        type: "array",
+        description: "offsetReset had to be used for places that are not in the log any more.",
+        items: {
+          type: "object",
+          required: ["topic", "partition", "from", "to"],
+          properties: { topic: text, partition, from: offsetSchema, to: offsetSchema },
+        },
+      },
+    },
+    additionalProperties: false,
+  },
+  GroupSummary: {
+    type: "object",
+    required: ["groupId", "state", "members"],
+    properties: {
+      groupId: text,
+      state: groupState,
+      members: count,
+      lag: { ...count, description: "Records still to read, with lag=true." },
+      lagMs: { ...nullableCount, description: "The age of the oldest of them; null when it cannot be told." },
+    },
+    additionalProperties: false,
+  },
+  Group: {
+    type: "object",
+    required: ["groupId", "state", "groupEpoch", "assignmentEpoch", "coordinator", "members"],
+    properties: {
+      groupId: text,
+      state: groupState,
+      groupEpoch: { ...count, description: "Rises with every change of members or topics." },
+      assignmentEpoch: { ...count, description: "The group epoch that the assignment is for." },
+      coordinator: { type: "integer", description: "A broker's id." },
+      members: { type: "array", items: { $ref: "#/components/schemas/GroupMember" } },
+    },
+    additionalProperties: false,
+  },
+  GroupMember: {
+    type: "object",
+    required: ["memberId", "memberEpoch", "topics", "assignment"],
+    properties: {
+      memberId: text,
+      instanceId: text,
+      memberEpoch: { type: "integer" },
+      topics: { type: "array", items: text },
+      assignment,
+    },
+    additionalProperties: false,
+  },
+  GroupPosition: {
+    type: "object",
+    required: ["topic", "partition", "nextOffset", "metadata", "highWatermark", "lag", "lagMs", "memberId"],
+    properties: {
+      topic: text,
+      partition,
+      nextOffset: { ...offsetSchema, type: ["integer", "null"], description: "null: nothing is committed." },
+      metadata: { type: ["string", "null"], description: "As it was committed." },
+      highWatermark: { ...nullableCount, description: "null, as the lag, while the partition is offline." },
+      lag: { ...nullableCount, description: "Records still to read; without a commit from the earliest one." },
+      lagMs: {
+        ...nullableCount,
+        description: "The age of the oldest of them, 0 if there is none; null when it cannot be told.",
+      },
+      memberId: { type: ["string", "null"], description: "Who has the partition." },
+    },
+    additionalProperties: false,
+  },
+  ResetPosition: {
+    type: "object",
+    required: ["topic", "partition", "nextOffset", "previous"],
+    properties: { ...place, previous: { ...nullableCount, description: "null: nothing was committed." } },
+    additionalProperties: false,
+  },
+};
 
 export const namedSchemas: Readonly<Record<string, Schema>> = {
   Problem: {
@@ -168,4 +284,5 @@ export const namedSchemas: Readonly<Record<string, Schema>> = {
     },
     additionalProperties: false,
   },
+  ...groupSchemas,
 };

@@ -24,7 +24,7 @@ import { formatUrl, type ListenAddress, parseListenAddress } from "./listen-addr
 import { negotiate } from "./media-type.ts";
 import { exposedHeaders, isLoopbackName, judgeHost, judgeOrigin, type OriginRules, originRefused } from "./origin.ts";
 import { PathIndex } from "./path-index.ts";
-import { problemMediaType, problemOf, unexpected } from "./problem.ts";
+import { type OwnStatuses, problemMediaType, problemOf, unexpected } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { OperationMetrics, RequestState } from "./request-state.ts";
 import { asItIs, Exchange, notAcceptable, type Route } from "./route.ts";
@@ -138,7 +138,7 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
     method: route.method,
     url: route.path,
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
-    config: { produce: route.produce === true, run } satisfies RouteConfig,
+    config: { produce: route.produce === true, ownStatuses: route.ownStatuses, run } satisfies RouteConfig,
     handler: () => assert(false, "a request is answered before fastify would read its body"),
   });
 
@@ -164,6 +164,7 @@ function failed(http: HttpContext, request: FastifyRequest, reply: FastifyReply,
 /** What the checks outside a route need to know of it. */
 interface RouteConfig {
   readonly produce: boolean;
+  readonly ownStatuses: OwnStatuses | undefined;
   /** Answers the request. Called from the first hook: of what fastify does between that and a handler nothing is used here. */
   readonly run: (request: FastifyRequest, reply: FastifyReply) => void;
 }
@@ -288,8 +289,8 @@ function refuse(http: HttpContext, request: FastifyRequest, reply: FastifyReply,
     return;
   }
   const error = asBrokerError(http, request, cause);
-  const produce = (request.routeOptions.config as Partial<RouteConfig>).produce === true;
-  const problem = problemOf(error, { requestId: request.id, random: http.random, produce });
+  const { produce = false, ownStatuses } = request.routeOptions.config as Partial<RouteConfig>;
+  const problem = problemOf(error, { requestId: request.id, random: http.random, produce, ownStatuses });
   if (problem.retryAfter !== undefined) reply.header("retry-after", problem.retryAfter);
   reply.code(problem.status).header("content-type", problemMediaType).serializer(asItIs).send(problem.body);
 }

@@ -44,7 +44,7 @@ export class Partition {
   ): Promise<AppendInfo> {
     const info = await this.log.append(batch, header, options.expectedOffset);
     if (options.acks === "all" && this.highWatermark <= info.lastOffset)
-      await this.#committed(info.lastOffset + 1, options.timeoutMs);
+      await this.committed(info.lastOffset + 1, options.timeoutMs);
     return info;
   }
 
@@ -54,14 +54,8 @@ export class Partition {
     return this.log.read(offset, bytesMax, this.highWatermark);
   }
 
-  #advance(): void {
-    const { acknowledgedOffset } = this.log;
-    if (acknowledgedOffset <= this.log.highWatermark) return;
-    this.log.advanceHighWatermark(acknowledgedOffset);
-    this.waiters.reached(acknowledgedOffset);
-  }
-
-  #committed(offset: number, timeoutMs: number): Promise<void> {
+  /** Resolves when everything below `offset` is committed. Rejects, in doubt, when time is up or the partition goes offline. */
+  committed(offset: number, timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimer(timeoutMs, () => {
         this.waiters.remove(waiter);
@@ -81,5 +75,12 @@ export class Partition {
       };
       this.waiters.add(waiter);
     });
+  }
+
+  #advance(): void {
+    const { acknowledgedOffset } = this.log;
+    if (acknowledgedOffset <= this.log.highWatermark) return;
+    this.log.advanceHighWatermark(acknowledgedOffset);
+    this.waiters.reached(acknowledgedOffset);
   }
 }

@@ -1,8 +1,8 @@
 // A bit that flips on the disk after it was acknowledged: readers are told where, get everything before and behind it, and never
 // wrong bytes.
 
-import { afterEach, expect, test } from "vitest";
-import { batchSizeAt, viewOf } from "../../src/protocol/record-batch.ts";
+import { afterEach, expect, test, vi } from "vitest";
+import { batchHeaderBytes, batchSizeAt, readBatchHeader, viewOf } from "../../src/protocol/record-batch.ts";
 import { TestServer } from "./test-server.ts";
 
 let server: TestServer;
@@ -40,4 +40,27 @@ test("one partition offline: a read over it is refused and names it, a read of t
     expect(whole.json().detail).toContain("t-1 is offline");
     expect((await server.get("/v1/topics/t/records?partitions=0", { accept })).body).toContain('"value":7');
   }
+});
+
+test("a batch that cannot be decoded comes as a problem once the records before it were read", async () => {
+  server = await TestServer.start();
+  await server.createTopic("t");
+  for (const value of [0, 1, 2]) await server.produceNumbers("t", value);
+  const whole = server.broker.fetch.bind(server.broker);
+  const fetched = vi.spyOn(server.broker, "fetch").mockImplementation(async (request) => {
+    const [one] = await whole(request);
+    const batches = Uint8Array.from(one!.batches);
+    const view = viewOf(batches);
+    for (let at = 0; at < batches.length; at += batchSizeAt(view, at)) {
+      if (readBatchHeader(view, at).baseOffset === 1)
+        batches.fill(0xff, at + batchHeaderBytes, at + batchHeaderBytes + 9);
+    }
+    return [{ ...one!, batches }];
+  });
+  const read = async (offset: number) =>
+    (await server.get(`/v1/topics/t/partitions/0/records?offset=${offset}`)).json();
+  expect(await read(0)).toMatchObject({ records: [{ offset: 0 }], nextOffset: 1, caughtUp: false });
+  expect(await read(1)).toMatchObject({ status: 503, code: "KAFKA_STORAGE_ERROR", baseOffset: 1, lastOffset: 1 });
+  expect(await read(2)).toMatchObject({ records: [{ offset: 2 }], caughtUp: true });
+  fetched.mockRestore();
 });

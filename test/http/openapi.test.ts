@@ -55,6 +55,8 @@ test("every schema is a schema, and every reference leads somewhere", () => {
 describe("operations", () => {
   test("are those of the contract", () => {
     expect(operations.map(([what]) => what).sort()).toEqual([
+      "delete /v1/groups/{group}",
+      "delete /v1/groups/{group}/members/{member}",
       "delete /v1/topics/{topic}",
       "delete /v1/topics/{topic}/partitions/{partition}/records",
       "get /docs",
@@ -63,6 +65,9 @@ describe("operations", () => {
       "get /openapi.json",
       "get /readyz",
       "get /v1/cluster",
+      "get /v1/groups",
+      "get /v1/groups/{group}",
+      "get /v1/groups/{group}/offsets",
       "get /v1/topics",
       "get /v1/topics/{topic}",
       "get /v1/topics/{topic}/offsets",
@@ -72,6 +77,9 @@ describe("operations", () => {
       "head /v1/topics/{topic}/partitions/{partition}/records",
       "head /v1/topics/{topic}/records",
       "patch /v1/topics/{topic}",
+      "post /v1/groups/{group}/members/{member}/poll",
+      "post /v1/groups/{group}/offsets",
+      "post /v1/groups/{group}/offsets/reset",
       "post /v1/producers",
       "post /v1/topics",
       "post /v1/topics/{topic}/partitions/{partition}/records",
@@ -96,7 +104,7 @@ describe("operations", () => {
     await server.createTopic("t");
     for (const [what, { parameters }] of operations) {
       const [method = "", path = ""] = what.split(" ");
-      const url = path.replace("{topic}", "t").replace("{partition}", "0");
+      const url = path.replace("{topic}", "t").replace("{group}", "g").replace("{partition}", "0");
       if (method !== "get") continue;
       for (const { in: place, name } of parameters) {
         if (place !== "query") continue;

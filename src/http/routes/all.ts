@@ -4,6 +4,9 @@ import type { HttpContext } from "../http-context.ts";
 import type { Route } from "../route.ts";
 import { clusterRoutes } from "./cluster.ts";
 import { docsRoutes } from "./docs.ts";
+import { groupOffsetRoutes } from "./group-offsets.ts";
+import { memberRoutes } from "./group-poll.ts";
+import { groupRoutes } from "./groups.ts";
 import { offsetRoutes } from "./offsets.ts";
 import { operationRoutes } from "./operation.ts";
 import { producerRoutes } from "./producers.ts";
@@ -18,6 +21,9 @@ export function allRoutes(http: HttpContext): readonly Route[] {
     ...produceRoutes(http),
     ...producerRoutes(http),
     ...readRoutes(http),
+    ...memberRoutes(http),
+    ...groupOffsetRoutes(http),
+    ...groupRoutes(http),
     ...clusterRoutes(http),
     ...operationRoutes(http),
   ];

@@ -1,12 +1,27 @@
 // The one discovery document.
 
 import type { HttpContext } from "../http-context.ts";
-import { requestHeadersMax } from "../limits.ts";
+import {
+  maxPositionsPerCall,
+  maxTopicsPerMember,
+  rebalanceTimeoutMsMax,
+  rebalanceTimeoutMsMin,
+  requestHeadersMax,
+  sessionTimeoutMsMax,
+  sessionTimeoutMsMin,
+} from "../limits.ts";
 import { mediaTypes } from "../media-type.ts";
 import { objectOffers, type Route } from "../route.ts";
 
 /** What this broker knows beyond the first version of the API. */
-export const features: readonly string[] = ["idempotency-key", "idempotent-producer", "ndjson", "record-batch", "sse"];
+export const features: readonly string[] = [
+  "groups",
+  "idempotency-key",
+  "idempotent-producer",
+  "ndjson",
+  "record-batch",
+  "sse",
+];
 
 const clusterSchema = {
   type: "object",
@@ -40,6 +55,12 @@ export function clusterRoutes({ broker, settings, version }: HttpContext): reado
     maxPageBytes: settings.maxPageBytes,
     maxPartitionsPerRead: settings.maxPartitionsPerRead,
     maxRecordBytes: settings.appendGroupBytesMax, // as far as max.message.bytes goes; a topic may have less
+    maxPositionsPerCall,
+    maxTopicsPerMember,
+    sessionTimeoutMsMin,
+    sessionTimeoutMsMax,
+    rebalanceTimeoutMsMin,
+    rebalanceTimeoutMsMax,
     maxRequestHeaders: requestHeadersMax,
     maxWaitMs: settings.maxWaitMs,
     idempotencyKeysMax: settings.idempotencyKeysMax,

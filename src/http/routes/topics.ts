@@ -2,10 +2,10 @@
 
 import type { HttpContext } from "../http-context.ts";
 import type { Schema } from "../json-schema.ts";
-import { listLimitMax } from "../limits.ts";
+import { listParameters, listRange } from "../list-range.ts";
 import { mediaTypes } from "../media-type.ts";
-import { booleanParameter, wholeNumberParameter } from "../query.ts";
-import { type Exchange, objectOffers, type Route } from "../route.ts";
+import { booleanParameter } from "../query.ts";
+import { objectOffers, type Route } from "../route.ts";
 
 const topicAnswer = (description: string) => ({
   description,
@@ -60,12 +60,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       tag: "Topics",
       summary: "List topics, sorted by name",
       query: {
-        prefix: { description: "Only names that begin so.", schema: { type: "string" } },
-        after: { description: "Only names after this one.", schema: { type: "string" } },
-        limit: {
-          description: "At most so many; next is where to go on.",
-          schema: { type: "integer", minimum: 1, maximum: listLimitMax },
-        },
+        ...listParameters,
         internal: { description: "The broker's own topics too.", schema: { type: "boolean", default: false } },
       },
       offers: objectOffers,
@@ -84,7 +79,11 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
         },
       },
       problems: [],
-      handle: (exchange) => exchange.answer(200, broker.listTopics(listRange(exchange))),
+      handle: (exchange) => {
+        const { query } = exchange;
+        const internal = booleanParameter(query, "internal");
+        exchange.answer(200, broker.listTopics({ ...listRange(query), internal }));
+      },
     },
     {
       method: "POST",
@@ -158,16 +157,4 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       },
     },
   ];
-}
-
-function listRange({ query }: Exchange): { prefix?: string; after?: string; limit?: number; internal?: boolean } {
-  const prefix = query.get("prefix");
-  const after = query.get("after");
-  const limit = wholeNumberParameter(query, "limit", { min: 1, max: listLimitMax });
-  return {
-    ...(prefix === undefined ? {} : { prefix }),
-    ...(after === undefined ? {} : { after }),
-    ...(limit === undefined ? {} : { limit }),
-    internal: booleanParameter(query, "internal"),
-  };
 }
