@@ -19,7 +19,7 @@ const notIdle = () => {
 };
 
 const consumer = millrace.consumer({ group, topics: [topic] });
-consumer.on("assigned", (partitions) => console.error("now mine:", JSON.stringify(partitions)));
+consumer.on("assigned", ({ partitions }) => console.error("now mine:", JSON.stringify(partitions)));
 notIdle();
 await consumer.eachRecord(
   async ({ partition, offset, key, value }) => {

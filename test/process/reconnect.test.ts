@@ -2,14 +2,21 @@
 // acknowledged is lost, nothing is doubled, and readers see everything in order. `npm run chaos:clients -- --minutes 5` goes on for longer.
 
 import { expect, test } from "vitest";
+import { Millrace } from "../../src/client/millrace.ts";
 import { secondsFor } from "../time-budget.ts";
 import { BrokerProcess } from "./broker-process.ts";
 import { ChaosProxy } from "./chaos-proxy.ts";
+import { judgeClients } from "./client-judge.ts";
+import { ClientLoad } from "./client-load.ts";
+import { HttpClient } from "./http-client.ts";
 import { expectUnbroken, seedOfRun } from "./judgement.ts";
 import { Load } from "./load.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
+import { byPages } from "./whole-reads.ts";
 
-const seconds = secondsFor("chaos-clients", 10);
+const allSeconds = secondsFor("chaos-clients", 25);
+const seconds = allSeconds * 0.4;
+const clientSeconds = allSeconds - seconds;
 const settleSeconds = 60;
 
 test(
@@ -33,4 +40,40 @@ test(
     }
   },
   (seconds + settleSeconds) * 1_000,
+);
+
+test(
+  `a group and idempotent producers over a network that fails for ${clientSeconds} s: nothing lost or doubled, all seen in order`,
+  async () => {
+    using folder = new TemporaryFolder();
+    const seed = seedOfRun();
+    await using broker = await BrokerProcess.start({ dataDir: folder.path });
+    await using proxy = await ChaosProxy.start(broker.url);
+    await using direct = new Millrace({ url: broker.url });
+    const topic = "chaos";
+    const partitionCount = 4;
+    await direct.admin().createTopic({ name: topic, partitionCount });
+    const load = new ClientLoad({ url: proxy.url, seed, topic, producers: 3, members: 2 });
+    try {
+      const faults = await proxy.wreak({ seed, seconds: clientSeconds });
+      expect(Object.keys(faults).length, JSON.stringify(faults)).toBeGreaterThan(2);
+      await load.stopProducing();
+      await using client = new HttpClient(2);
+      const log = await byPages({ client, url: broker.url, topic, partitionCount });
+      const records = log.map((record) => ({ ...record, text: JSON.parse(record.text) as string }));
+      const { partitions } = await direct.admin().describeTopic(topic);
+      const ends = new Map(partitions.map(({ partition, logEndOffset }) => [partition, logEndOffset ?? 0]));
+      await load.seen.reaches(ends);
+      await load.leave();
+      const anomalies = judgeClients(records, load.acknowledged, load.seen);
+      expect([...load.failed, ...anomalies].slice(0, 10), `seed ${seed}`).toEqual([]);
+      expect(records.length, `seed ${seed}`).toBeGreaterThan(100);
+      expect(load.retries).toBeGreaterThan(0);
+      const committed = await direct.admin().groupOffsets(load.group);
+      expect(new Map(committed.map(({ partition, nextOffset }) => [partition, nextOffset]))).toEqual(ends);
+    } finally {
+      await load.close();
+    }
+  },
+  (clientSeconds + settleSeconds) * 1_000,
 );
