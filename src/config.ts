@@ -141,6 +141,12 @@ export const settingsTable = {
   maxBodyBytes: bytes(32 * MiB, 1 * KiB, 1 * GiB, "The largest request body, inflated; NDJSON bodies have no limit."),
   maxLineBytes: bytes(8 * MiB, 1 * KiB, 256 * MiB, "The longest line of an NDJSON body."),
   maxPageBytes: bytes(16 * MiB, 64 * KiB, 256 * MiB, "The most that one page of records may be asked to hold."),
+  maxFrameBytes: bytes(
+    16 * MiB,
+    1 * KiB,
+    1 * GiB,
+    "The largest frame of a WebSocket; a larger one closes it with 1009.",
+  ),
   maxWaitMs: milliseconds(
     55 * second,
     0,
@@ -228,6 +234,7 @@ export const settingRules: readonly {
   readonly because: string;
 }[] = [
   { lower: "maxBodyBytes", upper: "requestBytesInFlightMax", because: "else the largest body is always refused" },
+  { lower: "maxFrameBytes", upper: "requestBytesInFlightMax", because: "else the largest frame is always refused" },
   { lower: "maxLineBytes", upper: "requestBytesInFlightMax", because: "else the longest line is always refused" },
 ];
 

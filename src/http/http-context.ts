@@ -12,6 +12,7 @@ import { OpenStreams } from "./open-streams.ts";
 import { StickyPartition } from "./sticky-partition.ts";
 import { TopicMetrics } from "./topic-metrics.ts";
 import { UnwaitedRefusals } from "./unwaited-refusals.ts";
+import { SocketMetrics } from "./websocket/socket-metrics.ts";
 
 export interface HttpOptions {
   readonly broker: Broker;
@@ -38,6 +39,7 @@ export class HttpContext {
   readonly sticky: StickyPartition;
   readonly topicMetrics: TopicMetrics;
   readonly unwaitedRefusals: UnwaitedRefusals;
+  readonly socketMetrics: SocketMetrics;
   /** True from the first moment of a shutdown. */
   draining = false;
   #requests = 0;
@@ -58,6 +60,7 @@ export class HttpContext {
     this.sticky = new StickyPartition(options.random);
     this.topicMetrics = new TopicMetrics(options.metrics);
     this.unwaitedRefusals = new UnwaitedRefusals(options.clock, options.logger, options.metrics);
+    this.socketMetrics = new SocketMetrics(options.metrics);
     this.#requestIdPrefix = Buffer.from(options.random.bytes(9)).toString("base64url");
   }
 

@@ -40,6 +40,16 @@ export function statusOf(error: BrokerError, ownStatuses: OwnStatuses = {}): num
 export const problemType = (code: ErrorCode): string => `/docs#${code}`;
 
 export function problemOf(error: BrokerError, context: ProblemContext): Problem {
+  const { status, body, retryAfterMs } = problemFields(error, context);
+  const seconds = retryAfterMs === undefined ? undefined : String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
+  return { status, retryAfter: seconds, body: JSON.stringify(body) };
+}
+
+/** The body of a problem before it is written. */
+export function problemFields(
+  error: BrokerError,
+  context: ProblemContext,
+): { status: number; body: object; retryAfterMs: number | undefined } {
   const info = errorCodes[error.code];
   const status = statusOf(error, context.ownStatuses);
   const baseMs = retryBaseMs.get(status);
@@ -56,8 +66,7 @@ export function problemOf(error: BrokerError, context: ProblemContext): Problem 
     ...(context.produce ? { maybeAppended: error.maybeAppended } : {}),
     ...error.fields,
   };
-  const seconds = retryAfterMs === undefined ? undefined : String(Math.max(1, Math.ceil(retryAfterMs / 1000)));
-  return { status, retryAfter: seconds, body: JSON.stringify(body) };
+  return { status, body, retryAfterMs };
 }
 
 /** A bug: the client learns its request id, the operator the rest. */

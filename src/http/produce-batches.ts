@@ -82,14 +82,25 @@ export function offsetsOf(
   return offsets;
 }
 
-/** The answer to a produce that appended every record; made by hand, since there is one for each record of the broker. */
+/** The fields of the answers to a produce that appended every record; made by hand, since they are most of what the broker says. */
 export function offsetsJson(offsets: readonly ProducedOffset[]): string {
-  let json = '{"offsets":[';
+  let json = '"offsets":[';
   for (let at = 0; at < offsets.length; at++) {
     const { partition, offset, duplicate } = offsets[at]!;
     json += `${at === 0 ? "" : ","}{"partition":${partition},"offset":${offset}${duplicate ? ',"duplicate":true' : ""}}`;
   }
-  return `${json}]}`;
+  return `${json}]`;
+}
+
+export function producedJson(produced: {
+  readonly partition: number;
+  readonly baseOffset: number;
+  readonly lastOffset: number;
+  readonly leaderEpoch: number;
+  readonly duplicate: boolean;
+}): string {
+  const { partition, baseOffset, lastOffset, leaderEpoch, duplicate } = produced;
+  return `"partition":${partition},"baseOffset":${baseOffset},"lastOffset":${lastOffset},"leaderEpoch":${leaderEpoch},"duplicate":${duplicate}`;
 }
 
 /** 504 before 503 before the rest. */

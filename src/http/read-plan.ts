@@ -112,7 +112,11 @@ function partitionsParameter(query: Query): readonly number[] | undefined {
   return partitions;
 }
 
-function selectPartitions(topic: TopicInfo, named: readonly number[] | undefined, max: number): readonly number[] {
+export function selectPartitions(
+  topic: TopicInfo,
+  named: readonly number[] | undefined,
+  max: number,
+): readonly number[] {
   const partitions = named ?? Array.from({ length: topic.partitionCount }, (_, partition) => partition);
   if (partitions.length > max) {
     throw new BrokerError("INVALID_REQUEST", `a read may have ${max} partitions; name them with partitions=`, {

@@ -35,6 +35,8 @@ export class RequestState {
   awaitsContinue = false;
   /** A stream: how long it was open is no duration of a request. */
   isStream = false;
+  /** Called when the connection has become a WebSocket: the request is over. */
+  upgraded: (() => void) | undefined;
 
   constructor(startedMs: number, operation: OperationMetrics) {
     this.startedMs = startedMs;

@@ -29,6 +29,8 @@ import { parseQuery } from "./query.ts";
 import { OperationMetrics, RequestState } from "./request-state.ts";
 import { asItIs, Exchange, notAcceptable, type Route } from "./route.ts";
 import { allRoutes } from "./routes/all.ts";
+import { SocketHub } from "./websocket/socket-hub.ts";
+import { asksForWebSocket, judgeHandshake, registerWebSockets, upgraded } from "./websocket/upgrade.ts";
 
 export interface HttpServer {
   readonly app: FastifyInstance;
@@ -49,6 +51,7 @@ const emptyQueryText = { text: "" };
 export function createHttpServer(options: HttpOptions): HttpServer {
   const http = new HttpContext(options);
   const app = newFastify(http);
+  const sockets = new SocketHub(http);
   const routes = allRoutes(http);
   const paths = new PathIndex(routes);
   const unmatched = new OperationMetrics("unmatched", http.metrics);
@@ -60,8 +63,8 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   app.removeAllContentTypeParsers(); // routes read their bodies themselves: each knows its own limits
   app.setErrorHandler((error, request, reply) => refuse(http, request, reply, error));
 
-  // Calls no `done`: every request is answered from here, also one that no route knows.
-  app.addHook("onRequest", (request, reply, _done) => {
+  // Calls `done` for a WebSocket's handshake alone: every other request is answered from here, also one that no route knows.
+  app.addHook("onRequest", (request, reply, done) => {
     const state = new RequestState(http.clock.monotonicMs(), unmatched);
     request.state = state;
     state.awaitsContinue = request.headers.expect !== undefined && awaitContinue.has(request.raw);
@@ -69,15 +72,20 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     (reply.raw as Stateful)[stateOf] = { http, request, inFlight };
     reply.raw.on("close", answerEnded);
     standardHeaders(http, request, reply);
+    if (asksForWebSocket(request)) endWithAnswer(reply);
     const refusal = judgeRequest(request, reply, rules);
     const { run } = request.routeOptions.config as Partial<RouteConfig>;
     if (refusal !== undefined) refuse(http, request, reply, refusal);
     else if (request.method === "OPTIONS" && answerOptions(request, reply, paths)) return;
-    else if (run !== undefined) run(request, reply);
+    else if (run !== undefined) run(request, reply, done);
     else refuse(http, request, reply, unrouted(request, reply, paths));
   });
 
-  for (const route of routes) addRoute(app, http, route);
+  registerWebSockets(app, http, sockets);
+  for (const route of routes) {
+    if (route.upgrade === true) app.after(() => addRoute(app, http, sockets, route));
+    else addRoute(app, http, sockets, route);
+  }
 
   app.addHook("preClose", () => http.streams.drain());
 
@@ -87,7 +95,7 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     awaitContinue.add(request);
     app.server.emit("request", request, response);
   });
-  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, connections, graceMs) };
+  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, sockets, connections, graceMs) };
 }
 
 function newFastify(http: HttpContext): FastifyInstance {
@@ -131,7 +139,7 @@ function noCompiler(): () => never {
   };
 }
 
-function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
+function addRoute(app: FastifyInstance, http: HttpContext, sockets: SocketHub, route: Route): void {
   const operation = new OperationMetrics(route.operationId, http.metrics);
   const queryNames = Object.keys(route.query ?? {});
   app.route({
@@ -140,11 +148,19 @@ function addRoute(app: FastifyInstance, http: HttpContext, route: Route): void {
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
     config: { produce: route.produce === true, ownStatuses: route.ownStatuses, run } satisfies RouteConfig,
     handler: () => assert(false, "a request is answered before fastify would read its body"),
+    ...(route.upgrade === true ? { wsHandler: (socket, request) => upgraded(sockets, socket, request) } : {}),
   });
 
-  function run(request: FastifyRequest, reply: FastifyReply): void {
+  function run(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
     try {
       request.state.operation = operation;
+      if (route.upgrade === true && asksForWebSocket(request)) {
+        parseQuery((request.query as { readonly text: string }).text, queryNames);
+        judgeHandshake(http, request, reply);
+        request.state.upgraded = () => requestIsOver(request, reply);
+        done();
+        return;
+      }
       const mediaType = negotiate(request.headers.accept, route.offers);
       if (mediaType === undefined) throw notAcceptable(route.offers);
       const query = parseQuery((request.query as { readonly text: string }).text, queryNames);
@@ -166,7 +182,25 @@ interface RouteConfig {
   readonly produce: boolean;
   readonly ownStatuses: OwnStatuses | undefined;
   /** Answers the request. Called from the first hook: of what fastify does between that and a handler nothing is used here. */
-  readonly run: (request: FastifyRequest, reply: FastifyReply) => void;
+  readonly run: (request: FastifyRequest, reply: FastifyReply, done: () => void) => void;
+}
+
+const switchingProtocols = 101;
+
+/** The answer to a request that asked for a WebSocket and gets none: its connection is of no use any more. */
+function endWithAnswer(reply: FastifyReply): void {
+  reply.header("connection", "close");
+  const { socket } = reply.raw;
+  reply.raw.once("finish", () => socket?.end(() => socket.destroy()));
+}
+
+/** The connection has become a WebSocket. */
+function requestIsOver(request: FastifyRequest, reply: FastifyReply): void {
+  reply.raw.statusCode = switchingProtocols;
+  request.state.isStream = true;
+  const { socket } = reply.raw;
+  if (socket !== null) reply.raw.detachSocket(socket);
+  reply.raw.emit("close");
 }
 
 interface Stateful extends ServerResponse {
@@ -195,9 +229,11 @@ function answerEnded(this: ServerResponse): void {
   const state = request.state;
   http.bodyBudget.give(state.bytesHeld);
   state.bytesHeld = 0;
-  state.operation.answered(this.writableFinished || this.writableEnded ? String(this.statusCode) : "aborted");
+  const isAnswered = this.writableFinished || this.writableEnded || this.statusCode === switchingProtocols;
+  state.operation.answered(isAnswered ? String(this.statusCode) : "aborted");
   if (!state.isStream) state.operation.duration.observe((http.clock.monotonicMs() - state.startedMs) / 1000);
   const raw = request.raw;
+  if (this.statusCode === switchingProtocols) return;
   if (raw.complete !== false || raw.destroyed) return;
   const deadline = { dueMs: http.clock.monotonicMs() + drainMs, expire: () => raw.socket.destroy() };
   http.deadlines.add(deadline);
@@ -323,13 +359,20 @@ function addressOf(http: HttpContext): ListenAddress {
   return address;
 }
 
-async function stop(http: HttpContext, app: FastifyInstance, connections: Connections, graceMs: number): Promise<void> {
+async function stop(
+  http: HttpContext,
+  app: FastifyInstance,
+  sockets: SocketHub,
+  connections: Connections,
+  graceMs: number,
+): Promise<void> {
   http.draining = true;
-  const streamsEnded = http.streams.drain();
+  const streamsEnded = Promise.all([http.streams.drain(), sockets.drain()]);
   http.broker.drain();
   const cut = http.clock.setTimer(graceMs, () => {
     http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
     app.server.closeAllConnections();
+    sockets.terminate();
   });
   connections.closeIdle(http.clock);
   try {

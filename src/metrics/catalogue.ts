@@ -41,6 +41,18 @@ const table = {
     labels: ["format"],
     help: "Open streams by format (sse, ndjson, ndjson-produce).",
   },
+  millrace_websocket_sockets: { type: "gauge", labels: ["subprotocol"], help: "Open WebSockets." },
+  millrace_websocket_subscriptions: { type: "gauge", labels: [], help: "Open subscriptions of all WebSockets." },
+  millrace_websocket_buffered_bytes: {
+    type: "gauge",
+    labels: [],
+    help: "Bytes of frames that clients have not read yet, of all WebSockets.",
+  },
+  millrace_websocket_closes_total: {
+    type: "counter",
+    labels: ["reason"],
+    help: "WebSockets that ended: by the broker (restarting, silent, unread, …) or with the other side's close code.",
+  },
   millrace_records_produced_total: {
     type: "counter",
     labels: ["topic"],

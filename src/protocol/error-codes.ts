@@ -100,6 +100,7 @@ const table = {
   ORIGIN_NOT_ALLOWED: { retriable: false, httpStatus: 403, title: "The Origin is not allowed" },
   PAYLOAD_TOO_LARGE: { retriable: false, httpStatus: 413, title: "The body is larger than the limit" },
   ROUTE_NOT_FOUND: { retriable: false, httpStatus: 404, title: "No such route" },
+  UPGRADE_REQUIRED: { retriable: false, httpStatus: 426, title: "This route is a WebSocket" },
   UNSUPPORTED_MEDIA_TYPE: { retriable: false, httpStatus: 415, title: "The content type is not taken here" },
 } as const satisfies Record<string, ErrorCodeInfo>;
 

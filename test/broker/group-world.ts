@@ -32,6 +32,8 @@ export class GroupWorld {
   readonly groups: Groups;
   /** Calls of the coordinator's poll and request, by kind. */
   readonly turns: string[] = [];
+  /** Of every timer that was set. */
+  readonly delaysMs: number[] = [];
   listening = 0;
 
   private constructor({ parts }: Opened, disk: SimulatedDisk, clock: SimulatedClock) {
@@ -84,18 +86,6 @@ export class GroupWorld {
     });
   }
 
-  /** Polls until the group has settled: each member sends back what it was last assigned, as its positions. */
-  async settle(answers: Map<string, PollAnswer>): Promise<void> {
-    for (let quiet = 0; quiet <= answers.size; ) {
-      for (const [memberId, { memberEpoch, positions, assignment }] of answers) {
-        const answer = await this.poll(memberId, { memberEpoch, positions });
-        const same = JSON.stringify(answer.assignment) === JSON.stringify(assignment);
-        quiet = same && answer.memberEpoch === memberEpoch ? quiet + 1 : 0;
-        answers.set(memberId, answer);
-      }
-    }
-  }
-
   /** What is waiting somewhere: nothing of it may be left by a poll. */
   leftovers(signal?: AbortSignal): Record<string, number> {
     const waiters = [...this.parts.partitions.all()].reduce((sum, { waiters }) => sum + waiters.size, 0);
@@ -104,7 +94,12 @@ export class GroupWorld {
   }
 
   #watch(): void {
-    const { coordinator } = this;
+    const { coordinator, clock } = this;
+    const setTimer = clock.setTimer.bind(clock);
+    clock.setTimer = (delayMs, run) => {
+      this.delaysMs.push(delayMs);
+      return setTimer(delayMs, run);
+    };
     const poll = coordinator.poll.bind(coordinator);
     const request = coordinator.request.bind(coordinator);
     const listen = coordinator.listen.bind(coordinator);

@@ -1,6 +1,7 @@
 // A member's poll over a real group and real logs: what it reads, what it waits for, what ends the wait, and that nothing of it is left.
 
 import { describe, expect, test } from "vitest";
+import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { settled } from "../simulation/simulated-clock.ts";
 import { batchesOf, GroupWorld, handled, refusal } from "./group-world.ts";
 
@@ -22,6 +23,22 @@ function watched<T>(promise: Promise<T>): { isSettled: boolean; readonly promise
   return watch;
 }
 
+/** Holds reads of t-0 back until it is opened; then they give what they would have, or `instead`. */
+function gateReads(world: GroupWorld): { open: (instead?: () => Uint8Array) => void } {
+  const partition = world.partition("t", 0);
+  const read = Object.getPrototypeOf(partition).read.bind(partition) as typeof partition.read;
+  let open: (instead?: () => Uint8Array) => void = () => {};
+  const opened = new Promise<(() => Uint8Array) | undefined>((resolve) => {
+    open = resolve;
+  });
+  partition.read = async (...range) => {
+    const instead = await opened;
+    partition.read = read;
+    return instead ? instead() : await read(...range);
+  };
+  return { open };
+}
+
 describe("a poll with records ready", () => {
   test("joins, reads from the earliest, and costs one turn of the group and no timer", async () => {
     const world = await worldWith();
@@ -36,17 +53,12 @@ describe("a poll with records ready", () => {
     expect(batchesOf(first)).toEqual(["t-0:0..1"]);
     await world.produce("t", 0, ["c"]);
     const before = world.leftovers();
-    let timersSet = 0;
-    const { setTimer } = world.clock;
-    world.clock.setTimer = (...timer) => {
-      timersSet++;
-      return setTimer.apply(world.clock, timer);
-    };
+    world.delaysMs.length = 0;
     world.turns.length = 0;
     const second = await world.poll("m", { memberEpoch: first.memberEpoch, positions: handled(first), waitMs: 1000 });
     expect(batchesOf(second)).toEqual(["t-0:2..2"]);
     expect(world.turns).toEqual(["poll"]);
-    expect(timersSet).toBe(0);
+    expect(world.delaysMs).toEqual([]);
     expect(world.leftovers()).toEqual(before);
   });
 
@@ -164,19 +176,28 @@ describe("places", () => {
     expect(again.fields["partitions"]).toMatchObject([{ nextOffset: 5 }]);
   });
 
-  test("records deleted under a waiting poll reset its place", async () => {
+  test("records that are deleted while they are read reset the place, from where the client was", async () => {
     const world = await worldWith();
-    const waiting = world.poll("m", { topics, waitMs: 10_000 });
-    await settled();
-    const produced = world.produce("t", 0, ["a", "b"]);
+    await world.produce("t", 0, ["a"]);
     const { log } = world.partition("t", 0);
-    await produced;
-    await log.deleteRecordsBefore(2);
-    await world.produce("t", 0, ["c"]);
-    const answer = await world.clock.runUntilSettled(waiting);
-    expect(["t-0:0..1", "t-0:2..2"]).toContain(batchesOf(answer)[0]);
-    if (batchesOf(answer)[0] === "t-0:2..2")
-      expect(answer.reset).toEqual([{ topic: "t", partition: 0, from: 0, to: 2 }]);
+    const { memberEpoch } = await world.poll("m", { topics });
+    let gate = gateReads(world);
+    const waiting = watched(world.poll("m", { memberEpoch, waitMs: 60_000 }));
+    for (const offset of [0, 1]) {
+      await settled();
+      await log.deleteRecordsBefore(offset + 1);
+      gate.open(() => {
+        throw log.outOfRange(offset);
+      });
+      await world.clock.advance(100);
+      expect(waiting.isSettled).toBe(false);
+      gate = gateReads(world);
+      await world.produce("t", 0, ["b"]);
+    }
+    gate.open();
+    const answer = await waiting.promise;
+    expect(answer.reset).toEqual([{ topic: "t", partition: 0, from: 0, to: 2 }]);
+    expect(batchesOf(answer)).toEqual(["t-0:2..2"]);
   });
 });
 
@@ -317,16 +338,52 @@ describe("two calls of one member", () => {
     },
   );
 
-  test("a heartbeat that moves the member ends the wait of its poll, and neither epoch is fenced", async () => {
-    const world = await worldWith(2);
+  test("a heartbeat that changes the subscription ends the wait of its poll with the new assignment", async () => {
+    const world = await worldWith();
+    await world.topic("u");
     const { memberEpoch } = await world.poll("a", { topics });
     const waiting = watched(world.poll("a", { memberEpoch, waitMs: 60_000 }));
     await settled();
-    world.topics.alter("t", { partitionCount: 3 });
-    await world.poll("a", { memberEpoch, forRecords: false });
-    const answer = await world.clock.runUntilSettled(waiting.promise);
-    expect(answer.assignment).toEqual([{ topic: "t", partitions: [0, 1, 2] }]);
+    const wider = await world.poll("a", { memberEpoch, topics: ["t", "u"], forRecords: false });
+    await settled();
+    expect(waiting.isSettled).toBe(true);
+    const answer = await waiting.promise;
+    expect(answer).toMatchObject({ memberEpoch: wider.memberEpoch, assignment: wider.assignment });
+    expect(answer.positions.map(({ topic }) => topic)).toEqual(["t", "u"]);
     for (const epoch of [memberEpoch, answer.memberEpoch]) await world.poll("a", { memberEpoch: epoch });
+  });
+
+  test("heartbeats beside a poll move the epoch again and again, and the poll is not fenced", async () => {
+    const world = await worldWith();
+    let { memberEpoch } = await world.poll("a", { topics });
+    const first = memberEpoch;
+    const waiting = watched(world.poll("a", { memberEpoch, waitMs: 60_000 }));
+    for (const other of ["b", "c", "d"]) {
+      await world.poll(other, { topics: ["other"] });
+      const before = memberEpoch;
+      ({ memberEpoch } = await world.poll("a", { memberEpoch, forRecords: false }));
+      expect(memberEpoch).toBeGreaterThan(before);
+    }
+    await world.clock.advance(12_000); // keep-alives too
+    expect(waiting.isSettled).toBe(false);
+    await world.produce("t", 0, ["x"]);
+    expect(await waiting.promise).toMatchObject({ memberEpoch });
+    expect((await refusal(world.poll("a", { memberEpoch: first }))).code).toBe("FENCED_MEMBER_EPOCH");
+  });
+
+  test("a heartbeat of the one who took the id over does not lend its epoch to the poll it fenced", async () => {
+    const world = await worldWith();
+    await world.produce("t", 0, ["a"]);
+    const { memberEpoch } = await world.poll("m", { topics });
+    const gate = gateReads(world);
+    const former = watched(world.poll("m", { memberEpoch, waitMs: 60_000 }));
+    await settled();
+    const owner = await world.poll("m", { topics, forRecords: false });
+    await world.poll("m", { memberEpoch: owner.memberEpoch, forRecords: false });
+    gate.open(() => new Uint8Array(0)); // nothing to read after all, as when compaction has left nothing
+    await settled();
+    expect(former.isSettled).toBe(true);
+    expect((await refusal(former.promise)).code).toBe("FENCED_MEMBER_EPOCH");
   });
 });
 
@@ -382,17 +439,19 @@ describe("news of the assignment", () => {
   });
 
   test("an epoch that moved twice while a poll waited does not fence the client whose answer was lost", async () => {
-    const world = await worldWith();
-    const a = await world.poll("a", { topics });
-    const lost = watched(world.poll("a", { memberEpoch: a.memberEpoch, positions: a.positions, waitMs: 60_000 }));
+    const world = await worldWith(2);
+    await world.poll("owner", { topics });
+    const { memberEpoch, assignment } = await world.poll("a", { topics });
+    expect(assignment).toEqual([]); // its share is still with the owner
+    const lost = watched(world.poll("a", { memberEpoch, waitMs: 60_000 }));
     await settled();
-    const joins = ["b", "c"].map(async (memberId) => await world.poll(memberId, { topics: ["other"] }));
-    await Promise.all(joins);
-    await world.groups.leave("g", "b");
-    await settled();
+    for (const other of ["b", "c"]) {
+      await world.poll(other, { topics: ["other"] });
+      await settled();
+    }
     expect(lost.isSettled).toBe(false);
-    const again = await world.poll("a", { memberEpoch: a.memberEpoch, positions: a.positions });
-    expect(again.memberEpoch).toBeGreaterThan(a.memberEpoch);
+    const again = await world.poll("a", { memberEpoch });
+    expect(again.memberEpoch).toBeGreaterThan(memberEpoch + 65_536);
     await lost.promise;
   });
 
@@ -416,15 +475,57 @@ describe("a partition that cannot be read", () => {
     world.disk.failWhen(({ kind, path }) => kind === "append" && path.startsWith("srv/data/t-0/"), { code: "EIO" });
     expect((await refusal(world.produce("t", 0, ["b"]))).code).toBe("KAFKA_STORAGE_ERROR");
     const waiting = watched(world.poll("m", { memberEpoch, waitMs: 60_000 }));
-    const polled = world.turns.length;
+    await settled();
+    const turns = world.turns.length;
+    world.delaysMs.length = 0;
     await world.clock.advance(4000);
+    expect(world.delaysMs).not.toContain(100);
     expect(waiting.isSettled).toBe(false);
-    expect(world.turns.length).toBe(polled);
+    expect(world.turns.length).toBe(turns);
     await world.produce("t", 1, ["c"]);
     const answer = await waiting.promise;
     expect(batchesOf(answer)).toEqual(["t-1:0..0"]);
     expect(answer.fetched.map(({ partition }) => partition)).toEqual([1]);
     expect(answer.positions.map(({ partition }) => partition)).toEqual([0, 1]);
+  });
+
+  test.each([undefined, 0])(
+    "one that is assigned before it is open is read once it is (place: %s)",
+    async (nextOffset) => {
+      const world = await worldWith();
+      await world.produce("t", 0, ["a"]);
+      const { memberEpoch } = await world.poll("m", { topics });
+      const { partitions } = world.parts;
+      const { find, get } = partitions;
+      partitions.find = () => undefined;
+      partitions.get = () => {
+        throw new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", "not yet");
+      };
+      const positions = nextOffset === undefined ? [] : [{ topic: "t", partition: 0, nextOffset }];
+      const waiting = watched(world.poll("m", { memberEpoch, positions, waitMs: 60_000 }));
+      await world.clock.advance(250);
+      expect(waiting.isSettled).toBe(false);
+      partitions.find = find;
+      partitions.get = get;
+      await world.clock.advance(50);
+      expect(batchesOf(await waiting.promise)).toEqual(["t-0:0..0"]);
+    },
+  );
+
+  test("a damaged batch is told once there is nothing else to read, with the place behind it", async () => {
+    const world = await worldWith(2);
+    await world.produce("t", 0, ["a", "b"]);
+    await world.produce("t", 1, ["c"]);
+    world.disk.flipBit("srv/data/t-0/00000000000000000000.log", 70, 3);
+    const first = await world.poll("m", { topics, waitMs: 1000 });
+    expect(batchesOf(first)).toEqual(["t-1:0..0"]);
+    const { memberEpoch } = first;
+    const again = refusal(world.poll("m", { memberEpoch, positions: handled(first), waitMs: 1000 }));
+    const error = await world.clock.runUntilSettled(again);
+    expect(error.code).toBe("KAFKA_STORAGE_ERROR");
+    expect(error.fields).toMatchObject({ topic: "t", partition: 0, nextOffset: 2, memberEpoch });
+    const positions = [{ topic: "t", partition: 0, nextOffset: 2 }];
+    expect(batchesOf(await world.poll("m", { memberEpoch, positions }))).toEqual(["t-1:0..0"]);
   });
 
   test("one that goes offline under a waiting poll does not end the wait", async () => {

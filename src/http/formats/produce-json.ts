@@ -7,6 +7,8 @@ import { decodeBase64 } from "./base64.ts";
 import { invalidField, joinPath } from "./body-refusal.ts";
 import { FieldNames, JsonFields } from "./json-fields.ts";
 import {
+  type FrameFieldName,
+  frameFieldNames,
   type ParsedProduce,
   type ParsedRecord,
   type PartFormat,
@@ -25,6 +27,7 @@ const topicOptions = produceOptionNames("topic", true);
 const partitionOptions = produceOptionNames("partition", true);
 const topicFields = new FieldNames(["records", ...topicOptions]);
 const partitionFields = new FieldNames(["records", ...partitionOptions]);
+const frameFields = new FieldNames([...partitionFields.names, ...frameFieldNames]);
 const recordFields = new FieldNames(["key", "value", "headers", "timestamp", "partition"]);
 const headerFields = new FieldNames(["key", "value", "valueFormat"]);
 
@@ -77,7 +80,8 @@ class ProduceJsonParser {
 
   produce(): ParsedProduce {
     const fields = this.#fields;
-    const known = this.#context.partition === undefined ? topicFields : partitionFields;
+    const { frame, partition } = this.#context;
+    const known = frame !== undefined ? frameFields : partition === undefined ? topicFields : partitionFields;
     const options = new ProduceOptionsBuilder();
     let spans: RecordSpans[] | undefined;
     let at = fields.enter(fields.scanner.skipSpace(0), "{", "", '{"records":[{"value":…}]} is what goes here');
@@ -94,7 +98,9 @@ class ProduceJsonParser {
         fields.unknown = unknown;
       } else {
         at = fields.skip(start);
-        options.set(known.names[field] as ProduceOptionName, fields.scalar(start, at));
+        const value = fields.scalar(start, at);
+        if (field < partitionFields.names.length) options.set(known.names[field] as ProduceOptionName, value);
+        else frame?.set(known.names[field] as FrameFieldName, value);
       }
       at = fields.next(at, 0x7d);
     }

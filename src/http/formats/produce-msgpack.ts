@@ -7,6 +7,8 @@ import { invalidField, joinPath, unknownFields } from "./body-refusal.ts";
 import { FieldNames } from "./json-fields.ts";
 import { floatHint, type MsgpackKind, MsgpackReader } from "./msgpack-reader.ts";
 import {
+  type FrameFieldName,
+  frameFieldNames,
   type ParsedProduce,
   type ParsedRecord,
   type ProduceContext,
@@ -21,6 +23,7 @@ import {
 
 const topicFields = new FieldNames(["records", ...produceOptionNames("topic", false)]);
 const partitionFields = new FieldNames(["records", ...produceOptionNames("partition", false)]);
+const frameFields = new FieldNames([...partitionFields.names, ...frameFieldNames, "batch"]);
 const recordFields = new FieldNames(["key", "value", "headers", "timestamp", "partition"]);
 const headerFields = new FieldNames(["key", "value"]);
 
@@ -76,15 +79,23 @@ class ProduceMsgpackParser {
 
   produce(): ParsedProduce {
     const reader = this.#reader;
-    const known = this.#context.partition === undefined ? topicFields : partitionFields;
+    const { frame, partition } = this.#context;
+    const known = frame !== undefined ? frameFields : partition === undefined ? topicFields : partitionFields;
     const options = new ProduceOptionsBuilder();
     const draft: { records?: ParsedRecord[] } = {};
     this.#fields(known, hintsOfBody, 1, draft, (body, field) => {
+      const name = known.names[field]!;
       if (field === 0) body.records = this.#records();
-      else options.set(known.names[field] as ProduceOptionName, this.#scalar(1));
+      else if (field < partitionFields.names.length) options.set(name as ProduceOptionName, this.#scalar(1));
+      else if (frame !== undefined && name === "batch") frame.batch = this.#batch();
+      else frame?.set(name as FrameFieldName, this.#scalar(1));
     });
     reader.endOfBody();
     const { records } = draft;
+    if (frame?.batch !== undefined) {
+      if (records !== undefined) throw invalidField("batch", "goes without records");
+      return { records: [], options: options.build() };
+    }
     if (records === undefined) throw invalidField("records", "is missing");
     if (records.length === 0) throw invalidField("records", "must have at least one record");
     return { records, options: options.build() };
@@ -164,6 +175,11 @@ class ProduceMsgpackParser {
     if (kind !== "nil") throw this.#wrongType(field, "bin, str or nil", kind);
     this.#reader.nil();
     return null;
+  }
+
+  #batch(): Uint8Array {
+    this.#expect("binary", "batch", "bin");
+    return this.#reader.span();
   }
 
   #headers(): readonly RecordHeader[] {

@@ -30,6 +30,18 @@ export interface ProduceContext {
   readonly partition: number | undefined;
   /** What a record without a timestamp gets; milliseconds. */
   readonly nowMs: number;
+  /** Set for a frame of a WebSocket: takes what the path and the headers of a request would say. */
+  readonly frame?: FrameFields | undefined;
+}
+
+export const frameFieldNames = ["type", "id", "topic", "partition", "idempotencyKey"] as const;
+export type FrameFieldName = (typeof frameFieldNames)[number];
+
+export interface FrameFields {
+  /** `value` is a string, a number (NaN if it is not a whole one), or undefined for other kinds. */
+  set(name: FrameFieldName, value: unknown): void;
+  /** Msgpack: one RecordBatch instead of records. */
+  batch: Uint8Array | undefined;
 }
 
 /** One record as the log takes it. Its bytes may be views into the body. */

@@ -13,6 +13,7 @@ import { producerRoutes } from "./producers.ts";
 import { produceRoutes } from "./records-produce.ts";
 import { readRoutes } from "./records-read.ts";
 import { topicRoutes } from "./topics.ts";
+import { webSocketRoutes } from "./websocket.ts";
 
 export function allRoutes(http: HttpContext): readonly Route[] {
   const routes = [
@@ -26,6 +27,7 @@ export function allRoutes(http: HttpContext): readonly Route[] {
     ...groupRoutes(http),
     ...clusterRoutes(http),
     ...operationRoutes(http),
+    ...webSocketRoutes(),
   ];
   const docs: readonly Route[] = docsRoutes(http, () => [...routes, ...docs]);
   return [...routes, ...docs];

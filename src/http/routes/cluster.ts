@@ -12,6 +12,7 @@ import {
 } from "../limits.ts";
 import { mediaTypes } from "../media-type.ts";
 import { objectOffers, type Route } from "../route.ts";
+import { socketLimits } from "../websocket/socket-limits.ts";
 
 /** What this broker knows beyond the first version of the API. */
 export const features: readonly string[] = [
@@ -21,6 +22,7 @@ export const features: readonly string[] = [
   "ndjson",
   "record-batch",
   "sse",
+  "websocket",
 ];
 
 const clusterSchema = {
@@ -51,6 +53,8 @@ const clusterSchema = {
 export function clusterRoutes({ broker, settings, version }: HttpContext): readonly Route[] {
   const limits = {
     maxBodyBytes: settings.maxBodyBytes,
+    maxFrameBytes: settings.maxFrameBytes,
+    ...socketLimits,
     maxLineBytes: settings.maxLineBytes,
     maxPageBytes: settings.maxPageBytes,
     maxPartitionsPerRead: settings.maxPartitionsPerRead,

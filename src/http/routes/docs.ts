@@ -1,4 +1,4 @@
-// The API's description of itself: /openapi.json for machines, /docs for people. Both are made at the first request.
+// The API's description of itself: /openapi.json and /asyncapi.json for machines, /docs for people. Each is made at its first request.
 
 import type { HttpContext } from "../http-context.ts";
 import { mediaTypes } from "../media-type.ts";
@@ -7,9 +7,14 @@ import type { Route } from "../route.ts";
 export function docsRoutes(http: HttpContext, routes: () => readonly Route[]): readonly Route[] {
   let document: Promise<string> | undefined;
   let page: Promise<string> | undefined;
+  let frames: Promise<string> | undefined;
   const makeDocument = async () => {
     const { openapiDocument } = await import("../openapi.ts");
     return JSON.stringify(openapiDocument(routes(), http.version));
+  };
+  const makeFrames = async () => {
+    const { asyncapiDocument } = await import("../websocket/asyncapi.ts");
+    return JSON.stringify(asyncapiDocument(http.version));
   };
   const makePage = async () => {
     const { docsPage } = await import("../docs-page.ts");
@@ -28,6 +33,20 @@ export function docsRoutes(http: HttpContext, routes: () => readonly Route[]): r
       handle: async (exchange) => {
         document ??= makeDocument();
         exchange.begin(200, mediaTypes.json).send(await document);
+      },
+    },
+    {
+      method: "GET",
+      path: "/asyncapi.json",
+      operationId: "asyncapi",
+      tag: "Operation",
+      summary: "The frames of the WebSocket",
+      offers: [mediaTypes.json],
+      answers: { 200: { description: "AsyncAPI 3.", content: { [mediaTypes.json]: { type: "object" } } } },
+      problems: [],
+      handle: async (exchange) => {
+        frames ??= makeFrames();
+        exchange.begin(200, mediaTypes.json).send(await frames);
       },
     },
     {

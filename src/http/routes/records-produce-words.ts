@@ -39,7 +39,9 @@ const topicBody: Schema = {
   properties: { records, ...options },
   additionalProperties: false,
 };
-const partitionBody: Schema = { ...topicBody, properties: { records, ...options, ...producerOptions } };
+/** Of the partition route: all that the body of a produce may say. */
+export const produceProperties = { records, ...options, ...producerOptions };
+const partitionBody: Schema = { ...topicBody, properties: produceProperties };
 
 const parametersOf = (schemas: Readonly<Record<string, Schema>>, onlyFor: string): Record<string, Parameter> =>
   Object.fromEntries(
