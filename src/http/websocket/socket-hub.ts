@@ -17,7 +17,7 @@ export class SocketHub {
 
   constructor(http: HttpContext) {
     this.#http = http;
-    const walk = new RecordWalk(http);
+    const walk = new RecordWalk(http.broker.codecs, http.settings);
     const bug = (error: unknown) => http.logger.error({ err: error }, "a read for WebSocket subscribers met a bug");
     this.#feeds = new PartitionFeeds((topic) => ({
       broker: http.broker,
