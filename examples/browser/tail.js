@@ -8,6 +8,8 @@ const offset = parameters.get("offset") ?? "-20";
 
 const shownMax = 40;
 const retryMsMax = 5_000;
+/** A page is not told of a network that has gone silent: it asks, and without an answer until the next question it moves on. */
+const pingEveryMs = 15_000;
 
 /** What one side of the page shows. Records only count and wait; the screen is drawn once a frame, however many come. */
 class Panel {
@@ -99,21 +101,36 @@ class SocketTail {
     this.#panel.state("waiting", "connecting");
     const socket = new WebSocket(`${broker.replace(/^http/, "ws")}/v1/ws`, "millrace.v1.json");
     let reconnectAfterMs;
+    let isAnswered = true;
+    const pings = setInterval(() => {
+      if (!isAnswered) gone();
+      else if (socket.readyState === WebSocket.OPEN) {
+        isAnswered = false;
+        this.#asked += 1;
+        socket.send(JSON.stringify({ type: "ping", id: this.#asked }));
+      }
+    }, pingEveryMs);
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
+      isAnswered = true;
       if (frame.type === "ready") this.#subscribe(socket);
       else if (frame.type === "subscribed") this.#goOnFrom(frame.positions);
       else if (frame.type === "records") this.#take(frame);
       else if (frame.type === "goaway") ({ reconnectAfterMs } = frame);
       else if (frame.type === "problem") this.#refused(socket, frame);
     };
-    socket.onclose = () => {
+    const gone = () => {
+      clearInterval(pings);
+      socket.onmessage = null;
+      socket.onclose = null;
+      socket.close();
       this.#failures += 1;
       const backoffMs = Math.random() * Math.min(retryMsMax, 100 * 2 ** this.#failures);
       const waitMs = Math.max(reconnectAfterMs ?? 0, backoffMs);
       this.#panel.state("waiting", `again in ${(waitMs / 1_000).toFixed(1)} s`);
       setTimeout(() => this.connect(), waitMs);
     };
+    socket.onclose = gone;
     this.#socket = socket;
   }
 
@@ -121,7 +138,7 @@ class SocketTail {
   send(value) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#asked += 1;
-    this.#socket.send(JSON.stringify({ type: "produce", id: `p${this.#asked}`, topic, records: [{ value }] }));
+    this.#socket.send(JSON.stringify({ type: "produce", id: this.#asked, topic, records: [{ value }] }));
     return true;
   }
 
