@@ -93,7 +93,7 @@ module.exports = {
       name: "protocol-is-pure",
       comment: "protocol also runs in a browser",
       severity: "error",
-      from: { path: "^src/(protocol|client)/" },
+      from: { path: "^src/(protocol|client)/", pathNot: "^src/client/client-node\\.ts$" },
       to: { dependencyTypes: ["core", "npm", "npm-dev"] },
     },
     {

@@ -47,6 +47,7 @@ export class Admin {
     };
   }
 
+  /** One topic: its configs and its partitions. */
   async describeTopic(topic: string, options: CallOptions = {}): Promise<TopicDescription> {
     return (await this.#call("GET", `/v1/topics/${segment(topic)}`, options)) as TopicDescription;
   }
@@ -60,6 +61,7 @@ export class Admin {
     return (await this.#call("PATCH", `/v1/topics/${segment(topic)}`, options, { body: change })) as TopicDescription;
   }
 
+  /** The records go too, and the name is free at once. */
   async deleteTopic(topic: string, options: CallOptions = {}): Promise<void> {
     await this.#remove(`/v1/topics/${segment(topic)}`, options);
   }
@@ -82,6 +84,7 @@ export class Admin {
     return (answer as { readonly logStartOffset: number }).logStartOffset;
   }
 
+  /** Sorted by name; `lag: true` adds how far each is behind. */
   async listGroups(
     query: ListQuery & { readonly lag?: boolean } = {},
     options: CallOptions = {},
@@ -91,6 +94,7 @@ export class Admin {
     };
   }
 
+  /** One group: its members and what each has. */
   async describeGroup(group: string, options: CallOptions = {}): Promise<GroupDescription> {
     return (await this.#call("GET", `/v1/groups/${segment(group)}`, options)) as GroupDescription;
   }
@@ -122,6 +126,7 @@ export class Admin {
     await this.#remove(`/v1/groups/${segment(group)}/members/${segment(memberId)}`, options);
   }
 
+  /** Brokers, features and limits. */
   async cluster(options: CallOptions = {}): Promise<ClusterDescription> {
     return (await this.#call("GET", "/v1/cluster", options)) as ClusterDescription;
   }

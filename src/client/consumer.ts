@@ -20,6 +20,7 @@ import { Inbox, type PartitionInbox, type Taken } from "./inbox.ts";
 import { KeyedRunner } from "./keyed-runner.ts";
 import { MillraceError } from "./millrace-error.ts";
 import type { Producer } from "./producer.ts";
+import type { Sockets } from "./sockets.ts";
 import type { TopicCache } from "./topic-cache.ts";
 import { TopicFeed } from "./topic-feed.ts";
 import { Change, changeWithin, linkSignals } from "./waiting.ts";
@@ -28,6 +29,7 @@ import { Watchdog } from "./watchdog.ts";
 export interface ConsumerParts {
   readonly http: HttpTransport;
   readonly topics: TopicCache;
+  readonly sockets: Sockets | undefined;
   readonly memberId: () => string;
   readonly rawProducer: () => Producer<Uint8Array, Uint8Array>;
   readonly onClose: () => void;
@@ -76,7 +78,7 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     this.#feed =
       "group" in options
         ? new GroupFeed(options, options.memberId ?? parts.memberId(), feedParts, topics)
-        : new TopicFeed(options, feedParts, topics);
+        : new TopicFeed(options, feedParts, topics, parts.sockets);
   }
 
   /** What this consumer has now, without what is about to leave it. */

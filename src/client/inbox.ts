@@ -38,6 +38,11 @@ export class PartitionInbox {
     return this.#records.length - this.#taken;
   }
 
+  /** Everything below it was taken. */
+  get takenPosition(): number | undefined {
+    return this.#records[this.#taken]?.offset ?? this.fetchPosition;
+  }
+
   /** Records may be taken from it now. */
   get isReady(): boolean {
     return this.state === "active" && !this.isPaused && !this.isHeld && this.waiting > 0;
@@ -104,6 +109,10 @@ export class Inbox {
 
   get isFull(): boolean {
     return this.#bytes >= this.#bytesMax;
+  }
+
+  get bytesMax(): number {
+    return this.#bytesMax;
   }
 
   get bytes(): number {

@@ -30,6 +30,7 @@ export const clientErrorCodes = {
 /** A code of clientErrorCodes. */
 export type ClientErrorCode = keyof typeof clientErrorCodes;
 
+/** What a MillraceError is made of beside its code and message. */
 export interface MillraceErrorOptions {
   readonly retriable?: boolean;
   readonly maybeAppended?: boolean;

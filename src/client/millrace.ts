@@ -9,10 +9,12 @@ import { rawCodecs } from "./dead-letter.ts";
 import { type Fetch, HttpTransport } from "./http-transport.ts";
 import { MillraceError } from "./millrace-error.ts";
 import { type ClientClock, type ClientRandom, platformClock, platformRandom } from "./platform.ts";
-import { HttpProduceTransport } from "./produce-transport.ts";
+import { HttpProduceTransport, type ProduceTransport, SocketProduceTransport } from "./produce-transport.ts";
 import { Producer, type ProducerOptions } from "./producer.ts";
 import { type RetryOptions, RetryPolicy } from "./retry.ts";
+import { Sockets } from "./sockets.ts";
 import { TopicCache } from "./topic-cache.ts";
+import { type OpenWebSocket, platformWebSocket } from "./web-socket.ts";
 
 /** Where the brokers are and how to talk to them. `url` or `urls` must be there. */
 export interface MillraceOptions {
@@ -24,6 +26,10 @@ export interface MillraceOptions {
   readonly auth?: string | (() => string | Promise<string>);
   /** globalThis.fetch by default. */
   readonly fetch?: Fetch;
+  /** Opens WebSockets; the platform's own by default, in Node those of the package ws. */
+  readonly webSocket?: OpenWebSocket;
+  /** auto (default): a WebSocket where one can be had, else HTTP. Groups and admin calls use HTTP always. */
+  readonly transport?: "auto" | "http";
   /** How long one request may take, and how long calls outside producers and consumers are tried. 30 s by default. */
   readonly requestTimeoutMs?: number;
   readonly retry?: RetryOptions;
@@ -42,22 +48,32 @@ export class Millrace implements AsyncDisposable {
   readonly #http: HttpTransport;
   readonly #random: ClientRandom;
   readonly #topics: TopicCache;
+  readonly #sockets: Sockets | undefined;
+  readonly #produceTransport: ProduceTransport;
   readonly #open = new Set<Closable>();
   #isClosed = false;
 
   constructor(options: MillraceOptions) {
     const { clock = platformClock, random = platformRandom, auth } = options;
+    const urls = urlsOf(options);
+    const token = typeof auth === "string" ? () => auth : auth;
+    const open = options.transport === "http" ? undefined : (options.webSocket ?? platformWebSocket());
     this.#random = random;
     this.#http = new HttpTransport({
-      urls: urlsOf(options),
+      urls,
       // Not the bare function: browsers want fetch called on the window.
       fetch: options.fetch ?? ((url, init) => globalThis.fetch(url, init)),
-      token: typeof auth === "string" ? () => auth : auth,
+      token,
       clock,
       retry: new RetryPolicy(clock, random, options.retry),
       requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     });
     this.#topics = new TopicCache(this.#http);
+    this.#sockets = open && new Sockets({ urls, open, token, clock });
+    const overHttp = new HttpProduceTransport(this.#http);
+    this.#produceTransport = this.#sockets
+      ? new SocketProduceTransport(this.#sockets, overHttp, clock, this.#http.requestTimeoutMs)
+      : overHttp;
   }
 
   /** Something that sends records; keys are text and values JSON unless `options` brings other codecs. */
@@ -65,10 +81,10 @@ export class Millrace implements AsyncDisposable {
     this.#checkOpen();
     const producer: Producer<K, V> = new Producer(options, {
       http: this.#http,
-      transport: new HttpProduceTransport(this.#http),
+      transport: this.#produceTransport,
       topics: this.#topics,
       random: this.#random,
-      onClose: () => this.#open.delete(producer),
+      onClose: () => this.#closed(producer),
     });
     this.#open.add(producer);
     return producer;
@@ -83,9 +99,10 @@ export class Millrace implements AsyncDisposable {
     const consumer: Consumer<K, V> = new Consumer(options, {
       http: this.#http,
       topics: this.#topics,
+      sockets: this.#sockets,
       memberId: () => this.#random.uuid(),
       rawProducer: () => this.producer(rawCodecs),
-      onClose: () => this.#open.delete(consumer),
+      onClose: () => this.#closed(consumer),
     });
     this.#open.add(consumer);
     return consumer;
@@ -106,6 +123,11 @@ export class Millrace implements AsyncDisposable {
   /** close() */
   [asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #closed(each: Closable): void {
+    this.#open.delete(each);
+    if (this.#open.size === 0) void this.#sockets?.close();
   }
 
   #checkOpen(): void {

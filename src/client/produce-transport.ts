@@ -2,6 +2,10 @@
 
 import type { HttpTransport } from "./http-transport.ts";
 import { MillraceError } from "./millrace-error.ts";
+import type { ClientClock } from "./platform.ts";
+import type { SocketConnection } from "./socket-connection.ts";
+import type { Sockets } from "./sockets.ts";
+import { linkSignals, orAborted } from "./waiting.ts";
 
 export interface BatchToSend {
   readonly topic: string;
@@ -36,6 +40,48 @@ export class HttpProduceTransport implements ProduceTransport {
     return baseOffsetOf(await this.#http.once(call, attempt, deadlineMs), recordsCount);
   }
 }
+
+/** What a frame says beside the batch, at most: a topic's name is 249 bytes. */
+const frameHeadBytesMax = 1024;
+
+/** Over the client's socket where there is one and the frame fits, else over HTTP. */
+export class SocketProduceTransport implements ProduceTransport {
+  readonly #sockets: Sockets;
+  readonly #otherwise: ProduceTransport;
+  readonly #clock: ClientClock;
+  readonly #timeoutMs: number;
+
+  constructor(sockets: Sockets, otherwise: ProduceTransport, clock: ClientClock, timeoutMs: number) {
+    this.#sockets = sockets;
+    this.#otherwise = otherwise;
+    this.#clock = clock;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async produce(batch: BatchToSend): Promise<number> {
+    const connection = await orAborted(this.#sockets.get(), batch.signal);
+    if (connection === undefined || !fits(batch, connection)) return this.#otherwise.produce(batch);
+    const { topic, partition, acks, recordsCount, deadlineMs, signal } = batch;
+    const timeoutMs = Math.min(this.#timeoutMs, deadlineMs - this.#clock.monotonicMs());
+    const linked = linkSignals(signal);
+    const timer = this.#clock.setTimer(timeoutMs, () => linked.abort("timeout"));
+    const frame = { type: "produce", topic, partition, batch: batch.batch, ...(acks === "all" ? {} : { acks }) };
+    try {
+      return baseOffsetOf(await orAborted(connection.call(frame), linked.signal), recordsCount);
+    } catch (error) {
+      if (!(error instanceof MillraceError) || error.code !== "ABORTED") throw error;
+      if (signal.aborted) throw error.withDoubt(true);
+      const message = `no answer came within ${Math.round(timeoutMs)} ms`;
+      throw new MillraceError("CONNECTION_FAILED", message, { retriable: true, maybeAppended: true });
+    } finally {
+      timer.cancel();
+      linked.release();
+    }
+  }
+}
+
+const fits = ({ batch }: BatchToSend, { limits }: SocketConnection): boolean =>
+  batch.length + frameHeadBytesMax <= (limits["maxFrameBytes"] ?? 1024 * 1024);
 
 /** Of the answer to a produce, which must be about as many records as were sent. */
 export function baseOffsetOf(answer: unknown, recordsCount: number): number {

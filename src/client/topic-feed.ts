@@ -2,12 +2,15 @@
 
 import { cursorPartitionsMax } from "../protocol/offset-expression.ts";
 import type { Position, ResolvedOffset } from "./admin-answers.ts";
+import type { FetchedRecord } from "./consumed-record.ts";
 import type { Feed, FeedParts } from "./feed.ts";
 import { FetchLoop } from "./fetch-loop.ts";
 import type { PartitionInbox } from "./inbox.ts";
 import { MillraceError } from "./millrace-error.ts";
 import { type Page, readPage } from "./read-page.ts";
+import type { Sockets } from "./sockets.ts";
 import type { TopicCache, TopicFacts } from "./topic-cache.ts";
+import { TopicStream } from "./topic-stream.ts";
 
 /** What a consumer without a group reads. */
 export interface TopicSource {
@@ -26,14 +29,16 @@ export class TopicFeed implements Feed {
   readonly #source: TopicSource;
   readonly #parts: FeedParts;
   readonly #topics: TopicCache;
+  readonly #sockets: Sockets | undefined;
   readonly #loop: FetchLoop;
   #topicId: string | undefined;
   #until: ReadonlyMap<number, number> | undefined;
 
-  constructor(source: TopicSource, parts: FeedParts, topics: TopicCache) {
+  constructor(source: TopicSource, parts: FeedParts, topics: TopicCache, sockets: Sockets | undefined) {
     this.#source = source;
     this.#parts = parts;
     this.#topics = topics;
+    this.#sockets = sockets;
     this.#loop = new FetchLoop({
       inbox: parts.inbox,
       clock: parts.http.clock,
@@ -68,7 +73,7 @@ export class TopicFeed implements Feed {
     const onRetry = (news: Parameters<typeof events.emit<"retrying">>[1]) => events.emit("retrying", news);
     await http.retry.run({ deadlineMs: Number.POSITIVE_INFINITY, signal, onRetry }, async (attempt) => {
       if (this.#topicId === undefined) await this.#begin(signal);
-      else await this.#read(this.#topicId, signal, attempt);
+      else await this.#readOn(this.#topicId, signal, attempt);
     });
   }
 
@@ -102,10 +107,26 @@ export class TopicFeed implements Feed {
     return new Map(offsets.map(({ partition, offset }) => [partition, offset]));
   }
 
+  /** A stream, until it breaks or what is wanted changes; without a socket a page. */
+  async #readOn(topicId: string, signal: AbortSignal, attempt: number): Promise<void> {
+    this.#openNewPartitions();
+    const connection = await this.#sockets?.get();
+    const wanted = this.#wanted();
+    if (connection === undefined || wanted.some(({ fetchPosition }) => fetchPosition === undefined)) {
+      await this.#read(topicId, signal, attempt);
+      return;
+    }
+    const { topic, offsetReset = "error" } = this.#source;
+    const { inbox: all, events, http } = this.#parts;
+    const stream = new TopicStream({ topic, offsetReset, wanted, inbox: all, events, clock: http.clock });
+    stream.onRecords = (inbox, records, nextOffset) => this.#deliver(inbox, records, nextOffset);
+    const isDone = () => all.isEnded || this.#wanted().length < wanted.length || this.#newPartitions().length > 0;
+    await stream.run(connection, signal, isDone);
+  }
+
   async #read(topicId: string, signal: AbortSignal, attempt: number): Promise<void> {
     const { topic, offsetReset = "error" } = this.#source;
     const { http, maxBytes, maxRecords, waitMs } = this.#parts;
-    this.#openNewPartitions();
     const wanted = this.#wanted();
     const versions = new Map(wanted.map((inbox) => [inbox, inbox.version]));
     const positions = new Map(wanted.map(({ partition, fetchPosition }) => [partition, fetchPosition]));
@@ -114,16 +135,21 @@ export class TopicFeed implements Feed {
   }
 
   #take({ records, next, reset }: Page, versions: ReadonlyMap<PartitionInbox, number>): void {
-    const { inbox: all, events } = this.#parts;
     const { topic } = this.#source;
     for (const [inbox, version] of versions) {
-      if (inbox.version !== version || inbox.state !== "active") continue;
-      const end = this.#until?.get(inbox.partition) ?? Number.POSITIVE_INFINITY;
-      const mine = records.filter(({ partition, offset }) => partition === inbox.partition && offset < end);
-      inbox.fetchPosition = next.get(inbox.partition) ?? inbox.fetchPosition;
-      all.add(inbox, mine);
+      if (inbox.version !== version) continue;
+      const mine = records.filter(({ partition }) => partition === inbox.partition);
+      this.#deliver(inbox, mine, next.get(inbox.partition) ?? inbox.fetchPosition);
     }
-    if (reset !== undefined) events.emit("reset", { topic, from: String(reset.from), to: String(reset.to) });
+    if (reset !== undefined) {
+      this.#parts.events.emit("reset", { topic, from: String(reset.from), to: String(reset.to) });
+    }
+  }
+
+  #deliver(inbox: PartitionInbox, records: readonly FetchedRecord[], nextOffset: number | undefined): void {
+    const end = this.#until?.get(inbox.partition);
+    inbox.fetchPosition = nextOffset;
+    this.#parts.inbox.add(inbox, end === undefined ? records : records.filter(({ offset }) => offset < end));
     this.#endIfRead();
   }
 
@@ -144,15 +170,20 @@ export class TopicFeed implements Feed {
   }
 
   #openNewPartitions(): void {
+    const added = this.#newPartitions();
+    if (added.length === 0) return;
+    const { topic } = this.#source;
+    for (const partition of added) this.#parts.inbox.open(topic, partition);
+    this.#parts.events.emit("assigned", { partitions: [{ topic, partitions: added }] });
+  }
+
+  /** Of a topic that is read whole, those that were added to it since. */
+  #newPartitions(): readonly number[] {
     const { topic, partitions } = this.#source;
-    if (partitions !== undefined || this.#until !== undefined) return;
+    if (partitions !== undefined || this.#until !== undefined) return [];
     const count = Math.min(this.#topics.known(topic)?.partitionCount ?? 0, cursorPartitionsMax);
-    const added: number[] = [];
-    for (let partition = this.#parts.inbox.partitions.length; partition < count; partition++) {
-      this.#parts.inbox.open(topic, partition);
-      added.push(partition);
-    }
-    if (added.length > 0) this.#parts.events.emit("assigned", { partitions: [{ topic, partitions: added }] });
+    const have = this.#parts.inbox.partitions.length;
+    return Array.from({ length: Math.max(0, count - have) }, (_, at) => have + at);
   }
 }
 

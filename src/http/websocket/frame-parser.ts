@@ -63,6 +63,15 @@ export function parseFrame(bytes: Uint8Array, encoding: Encoding, nowMs: number)
   return { kind, frame: fields } as unknown as ClientFrame;
 }
 
+/** Of a frame that was refused: a problem of a produce says whether it may be in the log. */
+export function isProduce(bytes: Uint8Array, encoding: Encoding): boolean {
+  try {
+    return peek(bytes, encoding, "type") === "produce";
+  } catch {
+    return false;
+  }
+}
+
 /** The id of a frame that was refused, if it can be told. */
 export function idOf(bytes: Uint8Array, encoding: Encoding): FrameId | undefined {
   try {

@@ -10,7 +10,7 @@ import { invalidField } from "../formats/body-refusal.ts";
 import type { HttpContext } from "../http-context.ts";
 import { problemFields, unexpected } from "../problem.ts";
 import type { FrameId, SubscribeFrame, SubscribeGroupFrame } from "./client-frames.ts";
-import { type ClientFrame, idOf, type ProduceFrame, parseFrame } from "./frame-parser.ts";
+import { type ClientFrame, idOf, isProduce, type ProduceFrame, parseFrame } from "./frame-parser.ts";
 import { FrameSender } from "./frame-sender.ts";
 import { type FrameWriter, jsonFrames, msgpackFrames } from "./frame-writer.ts";
 import { GroupSubscription } from "./group-subscription.ts";
@@ -139,9 +139,10 @@ export class SocketSession implements SubscriptionHost {
       if (isBinary !== (encoding === "msgpack")) throw wrongKind(encoding);
       this.#handle(parseFrame(bytes, encoding, this.http.clock.nowMs()));
     } catch (error) {
-      if (error instanceof DuplicateId) this.problem(undefined, error.refusal);
-      else
-        this.problem(isBinary === (encoding === "msgpack") ? idOf(bytes, encoding) : undefined, this.#refusal(error));
+      const readable = isBinary === (encoding === "msgpack");
+      const produce = readable && isProduce(bytes, encoding);
+      if (error instanceof DuplicateId) this.problem(undefined, error.refusal, produce);
+      else this.problem(readable ? idOf(bytes, encoding) : undefined, this.#refusal(error), produce);
     }
   }
 

@@ -11,6 +11,7 @@ import type { WebSocket } from "ws";
 import { BrokerError } from "../../protocol/error-codes.ts";
 import type { HttpContext } from "../http-context.ts";
 import type { SocketHub } from "./socket-hub.ts";
+import { closeCodes } from "./socket-limits.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
 
 /** Requests that ask for a WebSocket, on any path: their answer ends the connection, unless it is the handshake. */
@@ -40,8 +41,10 @@ export function registerWebSockets(app: FastifyInstance, http: HttpContext, sock
       void sockets.drain().then(() => done());
     },
     errorHandler: (error, socket) => {
+      if (socket.readyState !== socket.OPEN) return; // the other side broke the protocol: its close code is on the way
       http.logger.error({ err: error }, "a WebSocket met a bug");
-      socket.terminate();
+      const { code, reason } = closeCodes.bug;
+      socket.close(code, reason);
     },
   });
 }
