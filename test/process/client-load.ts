@@ -1,14 +1,16 @@
 // Users of the client library at work: idempotent producers, and a group whose members come and go. What they are told is written down;
 // that their network fails is not theirs to know.
 
+import { Millrace } from "../../src/client/client-node.ts";
 import type { Consumer } from "../../src/client/consumer.ts";
-import { Millrace } from "../../src/client/millrace.ts";
 import { SimulatedRandom } from "../simulation/simulated-random.ts";
 import { type Place, SeenRecords } from "./client-judge.ts";
 
 export interface ClientLoadOptions {
   /** Where the clients believe the broker to be. */
   readonly url: string;
+  /** "auto" is WebSocket where it can be had. */
+  readonly transport: "auto" | "http";
   readonly seed: number;
   readonly topic: string;
   readonly producers: number;
@@ -41,7 +43,7 @@ export class ClientLoad {
 
   constructor(options: ClientLoadOptions) {
     this.#options = options;
-    this.#millrace = new Millrace({ url: options.url, requestTimeoutMs: 4_000 });
+    this.#millrace = new Millrace({ url: options.url, transport: options.transport, requestTimeoutMs: 4_000 });
     const { producers, members } = options;
     this.#producers = all(Array.from({ length: producers }, (_, index) => this.#produce(`producer${index}`, index)));
     this.#members = all([

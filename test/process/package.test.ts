@@ -37,7 +37,9 @@ test("are the types wrong? no", () => {
   const attw = join(root, "node_modules/@arethetypeswrong/cli/dist/index.js");
   const options = [tarball, "--profile", "esm-only", "--format", "json", "--no-definitely-typed"];
   const answer = execFileSync(process.execPath, [attw, ...options], { stdio: ["ignore", "pipe", "ignore"] });
-  const { analysis } = JSON.parse(answer.toString("utf8")) as { analysis: { entrypoints: object; problems: { kind: string }[] } };
+  const { analysis } = JSON.parse(answer.toString("utf8")) as {
+    analysis: { entrypoints: object; problems: { kind: string }[] };
+  };
   expect(Object.keys(analysis.entrypoints)).toContain("./client");
   // Whoever calls require() gets an ES module, which Node 20.19 and later load.
   const problems = analysis.problems.filter(({ kind }) => kind !== "CJSResolvesToESM" && kind !== "NoResolution");
@@ -50,7 +52,9 @@ test("the client is found by its name, in Node and for browsers", () => {
     const error = await new Millrace({ url: "http://127.0.0.1:1", requestTimeoutMs: 50 }).admin().cluster().catch((e) => e);
     console.log(error instanceof MillraceError, error.code);`;
   const run = (...flags: string[]): string =>
-    execFileSync(process.execPath, [...flags, "--input-type=module", "-e", script], { cwd: root }).toString("utf8").trim();
+    execFileSync(process.execPath, [...flags, "--input-type=module", "-e", script], { cwd: root })
+      .toString("utf8")
+      .trim();
   expect(run()).toBe("true TIMED_OUT");
   expect(run("--conditions=browser")).toBe("true TIMED_OUT");
 });
