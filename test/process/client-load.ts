@@ -1,6 +1,7 @@
 // Users of the client library at work: idempotent producers, and a group whose members come and go. What they are told is written down;
 // that their network fails is not theirs to know.
 
+import { setTimeout } from "node:timers/promises";
 import { Millrace } from "../../src/client/client-node.ts";
 import type { Consumer } from "../../src/client/consumer.ts";
 import { SimulatedRandom } from "../simulation/simulated-random.ts";
@@ -91,7 +92,7 @@ export class ClientLoad {
         )
         .finally(() => inFlight.delete(sent));
       inFlight.add(sent);
-      await after(paceMs);
+      await setTimeout(paceMs);
     }
     await Promise.all(inFlight);
     await producer.close();
@@ -123,22 +124,11 @@ export class ClientLoad {
     const { signal } = this.#leaving;
     for (let visit = 1; !signal.aborted; visit++) {
       await this.#consume(`guest${visit}`, AbortSignal.any([signal, AbortSignal.timeout(guestStaysMs)]));
-      await Promise.race([after(guestIsAwayMs), aborted(signal)]);
+      await setTimeout(guestIsAwayMs, undefined, { signal }).catch(() => {}); // aborted: that was the last visit
     }
   }
 }
 
 async function all(parts: readonly Promise<void>[]): Promise<void> {
   await Promise.all(parts);
-}
-
-function after(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
