@@ -12,11 +12,11 @@ import type {
   EachRecordOptions,
   HandlerContext,
 } from "./consumer-options.ts";
-import { type DeadLetterOptions, HandlerFailure, sendDeadLetter, withAttempts } from "./dead-letter.ts";
 import type { Feed, FeedParts } from "./feed.ts";
 import { GroupFeed } from "./group-feed.ts";
+import { Handling, NotHandled } from "./handling.ts";
 import type { HttpTransport } from "./http-transport.ts";
-import { Inbox, type PartitionInbox, type Taken } from "./inbox.ts";
+import { Inbox, type Taken } from "./inbox.ts";
 import { KeyedRunner } from "./keyed-runner.ts";
 import { MillraceError } from "./millrace-error.ts";
 import type { Producer } from "./producer.ts";
@@ -48,11 +48,9 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
   readonly #closing = new AbortController();
   /** Handlers are waited for no more. */
   readonly #hurry = new AbortController();
-  readonly #handlerEnded = new Change();
-  #handlers = 0;
+  readonly #handling: Handling<K, V>;
   #isConsumed = false;
   #closed: Promise<void> | undefined;
-  #deadLetters: Producer<Uint8Array, Uint8Array> | undefined;
 
   /** @internal */
   constructor(options: ConsumerOptions<K, V>, parts: ConsumerParts) {
@@ -67,6 +65,12 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
       ({ topic, partition, offset }, runningMs) =>
         this.#events.emit("stalled", { topic, partition, offset, runningMs }),
     );
+    this.#handling = new Handling({
+      retry: http.retry,
+      watchdog: this.#watchdog,
+      hurry: this.#hurry.signal,
+      rawProducer: parts.rawProducer,
+    });
     const feedParts: FeedParts = {
       http,
       inbox: this.#inbox,
@@ -141,7 +145,8 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     let failure: { readonly error: unknown } | undefined;
     const runner = new KeyedRunner(concurrency, async (taken) => {
       try {
-        await this.#handle(taken, handle, options.deadLetter);
+        await this.#handling.record(taken, this.#record(taken), handle, options.deadLetter);
+        this.#feed.progressed(taken.inbox);
       } catch (error) {
         this.#putBack([taken]);
         if (!(error instanceof NotHandled)) failure ??= { error };
@@ -183,7 +188,9 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
       running++;
       inbox.isHeld = true;
       try {
-        await this.#handleBatch(taken, handle);
+        const records = taken.map((each) => this.#record(each));
+        await this.#handling.batch(taken, records, handle);
+        this.#feed.progressed(inbox);
       } catch (error) {
         this.#putBack(taken);
         if (!(error instanceof NotHandled)) failure ??= { error };
@@ -269,11 +276,11 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     const timer = this.#clock.setTimer(this.#closeTimeoutMs, () => this.#hurry.abort("closed"));
     try {
       await this.#feed.stop();
-      while (this.#handlers > 0 && !this.#hurry.signal.aborted) {
-        await changeWithin(this.#handlerEnded, this.#clock, Number.POSITIVE_INFINITY, this.#hurry.signal);
+      while (!this.#handling.isIdle && !this.#hurry.signal.aborted) {
+        await changeWithin(this.#handling.ended, this.#clock, Number.POSITIVE_INFINITY, this.#hurry.signal);
       }
       await this.#feed.leave();
-      await this.#deadLetters?.close();
+      await this.#handling.close();
     } finally {
       timer.cancel();
       this.#watchdog.stop();
@@ -321,66 +328,6 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     for (const inbox of new Set(taken.map((each) => each.inbox))) this.#feed.progressed(inbox);
   }
 
-  async #handle(
-    taken: Taken,
-    handle: (record: ConsumedRecord<K, V>, context: HandlerContext) => unknown,
-    deadLetter: DeadLetterOptions<K, V> | undefined,
-  ): Promise<void> {
-    const { inbox, mark } = taken;
-    if (inbox.state !== "active") throw new NotHandled();
-    const record = this.#record(taken);
-    await this.#watched(record, inbox, async (signal) => {
-      try {
-        await withAttempts(() => handle(record, { signal }), deadLetter?.attempts ?? 1, this.#parts.http.retry, signal);
-      } catch (error) {
-        // Called off: what the handler made of that is nobody's failure.
-        if (signal.aborted || !(error instanceof HandlerFailure)) throw new NotHandled();
-        if (deadLetter === undefined) throw error.cause;
-        this.#deadLetters ??= this.#parts.rawProducer();
-        await sendDeadLetter(this.#deadLetters, record, error.cause, deadLetter);
-      }
-    });
-    inbox.progress.finish(mark);
-    this.#feed.progressed(inbox);
-  }
-
-  async #handleBatch(
-    taken: readonly Taken[],
-    handle: (batch: Batch<K, V>, context: HandlerContext) => unknown,
-  ): Promise<void> {
-    const { inbox } = taken[0]!;
-    const { topic, partition } = inbox;
-    const records = taken.map((each) => this.#record(each));
-    await this.#watched(records[0]!, inbox, async (signal) => {
-      try {
-        await handle({ topic, partition, records }, { signal });
-      } catch (error) {
-        throw signal.aborted ? new NotHandled() : error;
-      }
-    });
-    for (const { mark } of taken) inbox.progress.finish(mark);
-    this.#feed.progressed(inbox);
-  }
-
-  async #watched(
-    record: ConsumedRecord<K, V>,
-    inbox: PartitionInbox,
-    run: (signal: AbortSignal) => Promise<void>,
-  ): Promise<void> {
-    const linked = linkSignals(inbox.lost.signal, this.#hurry.signal);
-    this.#handlers++;
-    this.#watchdog.begin(record);
-    try {
-      await run(linked.signal);
-    } finally {
-      this.#watchdog.end(record);
-      linked.release();
-      this.#handlers--;
-      // After what comes of it was noted.
-      queueMicrotask(() => queueMicrotask(() => this.#handlerEnded.tell()));
-    }
-  }
-
   #setPaused(partitions: readonly TopicPartitions[] | undefined, isPaused: boolean): void {
     const chosen =
       partitions === undefined
@@ -392,11 +339,6 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     this.#inbox.arrived.tell();
     this.#feed.refetch();
   }
-}
-
-/** The record was not handled, and nobody's handler failed: it goes back. */
-class NotHandled extends Error {
-  override readonly name = "NotHandled";
 }
 
 function concurrencyOf({ concurrency = 1 }: { readonly concurrency?: number }): number {
