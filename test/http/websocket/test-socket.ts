@@ -28,7 +28,7 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 
 /** Whole numbers from 2^32 on as integers, which msgpackr would write as floats. */
 const exact = (value: unknown): unknown => {
-  if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) >= 2 ** 31) return BigInt(value);
+  if (typeof value === "number" && Number.isSafeInteger(value) && Math.abs(value) >= 2 ** 31) return BigInt(value);
   if (value instanceof Uint8Array) return value;
   if (Array.isArray(value)) return value.map(exact);
   if (typeof value !== "object" || value === null) return value;
@@ -121,7 +121,10 @@ export class TestSocket {
   /** Everything sent so far was handled, and its answers are here. */
   async settle(): Promise<void> {
     this.send({ type: "ping", id: "settle" });
-    while (!this.frames.some(({ type, id }) => type === "pong" && id === "settle")) await this.#change();
+    while (!this.frames.some(({ type, id }) => type === "pong" && id === "settle")) {
+      if (this.closed !== undefined) throw new Error(`closed: ${this.closed.code} ${this.closed.reason}`);
+      await this.#change();
+    }
     const at = this.frames.findIndex(({ type, id }) => type === "pong" && id === "settle");
     this.frames.splice(at, 1);
   }
