@@ -6,6 +6,7 @@ import { Millrace } from "../../src/client/client-node.ts";
 import type { Consumer } from "../../src/client/consumer.ts";
 import { SimulatedRandom } from "../simulation/simulated-random.ts";
 import { type Place, SeenRecords } from "./client-judge.ts";
+import { SocketMember } from "./socket-member.ts";
 
 export interface ClientLoadOptions {
   /** Where the clients believe the broker to be. */
@@ -15,7 +16,7 @@ export interface ClientLoadOptions {
   readonly seed: number;
   readonly topic: string;
   readonly producers: number;
-  /** Members that stay. One more comes and goes. */
+  /** Members that stay. One more comes and goes, and one speaks WebSocket by itself. */
   readonly members: number;
 }
 
@@ -29,7 +30,7 @@ const guestIsAwayMs = 1_000;
 export class ClientLoad {
   readonly acknowledged = new Map<string, Place>();
   readonly seen = new SeenRecords();
-  /** Sends that were given up. */
+  /** Sends that were given up, and refusals that trying again would not help. */
   readonly failed: string[] = [];
   /** Calls that the clients made again. */
   retries = 0;
@@ -41,11 +42,13 @@ export class ClientLoad {
   #producing = true;
   readonly #producers: Promise<void>;
   readonly #members: Promise<void>;
+  readonly #socketMember: SocketMember;
 
   constructor(options: ClientLoadOptions) {
     this.#options = options;
     this.#millrace = new Millrace({ url: options.url, transport: options.transport, requestTimeoutMs: 4_000 });
-    const { producers, members } = options;
+    const { url, topic, producers, members } = options;
+    this.#socketMember = new SocketMember({ url, topic, group: this.group, memberId: "socket", seen: this.seen });
     this.#producers = all(Array.from({ length: producers }, (_, index) => this.#produce(`producer${index}`, index)));
     this.#members = all([
       ...Array.from({ length: members }, (_, index) => this.#consume(`member${index}`, this.#leaving.signal)),
@@ -62,8 +65,10 @@ export class ClientLoad {
   /** Every member commits what it has handled, and leaves. */
   async leave(): Promise<void> {
     this.#leaving.abort();
-    await this.#members;
+    await Promise.all([this.#members, this.#socketMember.leave()]);
     await this.#millrace.close();
+    this.retries += this.#socketMember.sockets - 1;
+    this.failed.push(...this.#socketMember.refused);
   }
 
   /** Ends all of it where it stands. */
@@ -71,6 +76,7 @@ export class ClientLoad {
     this.#producing = false;
     this.#leaving.abort();
     await this.#millrace.close().catch(() => {});
+    await this.#socketMember.close();
     await Promise.allSettled([this.#producers, this.#members]);
   }
 
