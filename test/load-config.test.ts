@@ -181,7 +181,7 @@ describe("refused", () => {
     ],
     [
       "a larger body than may be in flight",
-      { argv: ["--request-bytes-in-flight-max=1048576"], yaml: "maxLineBytes: 1024" },
+      { argv: ["--request-bytes-in-flight-max=1048576"], yaml: "maxLineBytes: 1024\nmaxFrameBytes: 1024" },
       "maxBodyBytes (33554432, default) must not be above requestBytesInFlightMax (1048576, flag --request-bytes-in-flight-max): else the largest body is always refused",
     ],
   ])("%s", async (_what, sources, problem) => {

@@ -36,6 +36,13 @@ export const missedPongsMax = 2;
 export const closeTimeoutMs = 5_000;
 /** On shutdown clients are spread over this time. */
 export const reconnectAfterMsMax = 5_000;
+/** How long a partition that goes to another member waits for the acks of what was delivered. */
+export const revokeDeadlineMs = 30_000;
+/** A partition is assigned a moment before it can be read, when its topic is new. */
+export const lookAgainMs = 200;
+/** Between tries to reach a group's coordinator. */
+export const groupRetryMsMin = 100;
+export const groupRetryMsMax = 5_000;
 /** A long wait for more of a partition; then it is asked for again. */
 export const tailWaitMs = 55_000;
 

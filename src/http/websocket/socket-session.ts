@@ -74,16 +74,16 @@ export class SocketSession implements SubscriptionHost {
     this.sender.send(this.writer.frame({ type: "ready", brokerId: this.http.settings.brokerId, limits }));
   }
 
-  get subscriptionCount(): number {
-    return this.#subscriptions.size;
+  get answersPings(): boolean {
+    return this.#missedPongs < missedPongsMax;
   }
 
   /** The broker shuts down: says so, lets what is in flight be answered, closes. */
   async goAway(): Promise<void> {
     const reconnectAfterMs = Math.floor(this.http.random.fraction() * reconnectAfterMsMax);
     this.sender.send(this.writer.frame({ type: "goaway", reconnectAfterMs }));
-    for (const subscription of this.#subscriptions.values()) subscription.drop();
-    await this.#produces.settled();
+    const subscriptions = [...this.#subscriptions.values()];
+    await Promise.all([this.#produces.settled(), ...subscriptions.map((subscription) => subscription.settle())]);
     this.close("restarting");
   }
 

@@ -22,6 +22,8 @@ export interface Subscription {
   seek(positions: unknown): Promise<void> | undefined;
   /** The client's wish: ends with a `closed` frame. */
   unsubscribe(): Promise<void> | undefined;
+  /** The broker shuts down: delivers nothing more; resolves once the acks that came are dealt with. */
+  settle(): Promise<void>;
   /** The socket has gone. */
   drop(): void;
 }
@@ -32,6 +34,8 @@ export interface SubscriptionHost {
   readonly feeds: PartitionFeeds;
   readonly sender: FrameSender;
   readonly writer: FrameWriter;
+  /** The other side gives signs of life. */
+  readonly answersPings: boolean;
   problem(id: FrameId, error: BrokerError): void;
   /** Its last frame is sent and its id is free. */
   closed(subscription: Subscription, code?: string): void;
@@ -123,6 +127,10 @@ export class PlainSubscription implements Subscription, CursorOwner {
   unsubscribe(): undefined {
     this.#end();
     this.#host.closed(this);
+  }
+
+  async settle(): Promise<void> {
+    this.#end();
   }
 
   drop(): void {
