@@ -56,6 +56,11 @@ export class ClientLoad {
     ]);
   }
 
+  /** Records that came to the member that speaks WebSocket by itself. */
+  get recordsOverSocket(): number {
+    return this.#socketMember.records;
+  }
+
   /** No new sends; resolves when all that were made are settled. */
   async stopProducing(): Promise<void> {
     this.#producing = false;

@@ -69,6 +69,7 @@ test.each(["auto", "http"] as const)(
       expect([...load.failed, ...anomalies].slice(0, 10), `seed ${seed}`).toEqual([]);
       expect(records.length, `seed ${seed}`).toBeGreaterThan(100);
       expect(load.retries).toBeGreaterThan(0);
+      expect(load.recordsOverSocket).toBeGreaterThan(0);
       const committed = await direct.admin().groupOffsets(load.group);
       expect(new Map(committed.map(({ partition, nextOffset }) => [partition, nextOffset]))).toEqual(ends);
     } finally {

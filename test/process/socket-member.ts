@@ -29,6 +29,8 @@ const subscription = 1;
 export class SocketMember {
   /** Sockets it has had. */
   sockets = 0;
+  /** Records it was given. */
+  records = 0;
   /** What it was refused although trying again would not help. */
   readonly refused: string[] = [];
   readonly #options: SocketMemberOptions;
@@ -89,6 +91,7 @@ export class SocketMember {
           case "records": {
             const { partition = 0, records = [], nextOffset } = frame;
             for (const { offset } of records) seen.add(life, partition, offset);
+            this.records += records.length;
             send(socket, { type: "ack", id: subscription, positions: [{ topic, partition, nextOffset }] });
             return;
           }
