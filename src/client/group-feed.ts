@@ -34,6 +34,8 @@ export interface GroupSource {
   readonly autoCommitIntervalMs?: number;
 }
 
+/** The broker's. */
+const sessionTimeoutMsDefault = 45_000;
 const lostCodes = new Set(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
 /** Pages of several topics wait so long: one topic's wait must not hold up another's records. */
 const pagesWaitMs = 250;
@@ -55,7 +57,8 @@ export class GroupFeed implements Feed {
   #join = 0;
   #hasPolled = false;
   #heartbeatIntervalMs = 5_000;
-  #isParked = false;
+  /** Until when a poll for records may wait at the broker; undefined: none does. */
+  #parkedUntilMs: number | undefined;
   #lastPollMs = 0;
   #lastCommitMs = 0;
   #wantsBeat = false;
@@ -135,20 +138,22 @@ export class GroupFeed implements Feed {
   async #fetchOnce(signal: AbortSignal, attempt: number): Promise<void> {
     if (this.#memberEpoch !== undefined && this.#holdings.readsPages) return this.#readPages(signal, attempt);
     const { maxBytes, maxRecords } = this.#parts;
-    const waitMs = this.#isFresh ? 0 : this.#parts.waitMs;
+    const { sessionTimeoutMs = sessionTimeoutMsDefault } = this.#source;
+    // Should the poll get lost on its way, the beats must begin again before the group gives this member up.
+    const waitMs = this.#isFresh ? 0 : Math.min(this.#parts.waitMs, Math.floor(sessionTimeoutMs / 2));
     this.#isFresh = false;
     const active = this.#holdings.active;
     const versions = new Map(active.map((inbox) => [inbox, inbox.version]));
     const positions = active.flatMap(({ topic, partition, fetchPosition }) =>
       fetchPosition === undefined ? [] : [{ topic, partition, nextOffset: fetchPosition }],
     );
-    this.#isParked = true;
+    this.#parkedUntilMs = this.#parts.http.clock.monotonicMs() + waitMs;
     try {
       const body = { ...this.#owning(), ...this.#committing(), positions, maxBytes, maxRecords, waitMs };
       const answer = await this.#once(body, signal, attempt);
       if (answer !== undefined) this.#take(answer, versions, positions);
     } finally {
-      this.#isParked = false;
+      this.#parkedUntilMs = undefined;
       this.#beatNow.tell();
     }
   }
@@ -226,9 +231,9 @@ export class GroupFeed implements Feed {
     }
   }
 
-  /** A poll that waits keeps the membership by itself. */
+  /** A poll that waits keeps the membership by itself; not one that is overdue, whose connection may be gone. */
   #beatDueMs(): number {
-    const beatMs = this.#isParked ? Number.POSITIVE_INFINITY : this.#lastPollMs + this.#heartbeatIntervalMs;
+    const beatMs = Math.max(this.#parkedUntilMs ?? 0, this.#lastPollMs) + this.#heartbeatIntervalMs;
     const commitMs =
       this.#isAuto && this.#isDirty
         ? this.#lastCommitMs + (this.#source.autoCommitIntervalMs ?? 1_000)

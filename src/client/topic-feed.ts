@@ -121,7 +121,12 @@ export class TopicFeed implements Feed {
     const stream = new TopicStream({ topic, offsetReset, wanted, inbox: all, events, clock: http.clock });
     stream.onRecords = (inbox, records, nextOffset) => this.#deliver(inbox, records, nextOffset);
     const isDone = () => all.isEnded || this.#wanted().length < wanted.length || this.#newPartitions().length > 0;
-    await stream.run(connection, signal, isDone);
+    try {
+      await stream.run(connection, signal, isDone);
+    } catch (error) {
+      const isNew = stream.hasDelivered && error instanceof MillraceError && error.retriable && !signal.aborted;
+      if (!isNew) throw error;
+    }
   }
 
   async #read(topicId: string, signal: AbortSignal, attempt: number): Promise<void> {

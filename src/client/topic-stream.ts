@@ -6,7 +6,7 @@ import { fetchedBytes } from "./consumed-record.ts";
 import type { ConsumerEmitter } from "./consumer-events.ts";
 import { problemError } from "./http-answer.ts";
 import type { Inbox, PartitionInbox } from "./inbox.ts";
-import { abortedError, type MillraceError, type Problem } from "./millrace-error.ts";
+import { abortedError, MillraceError, type Problem } from "./millrace-error.ts";
 import type { ClientClock } from "./platform.ts";
 import type { Frame, SocketConnection } from "./socket-connection.ts";
 import { changeWithin, linkSignals } from "./waiting.ts";
@@ -43,6 +43,11 @@ export class TopicStream {
     this.#byPartition = new Map(
       parts.wanted.map((inbox) => [inbox.partition, { inbox, version: inbox.version }] as const),
     );
+  }
+
+  /** It has brought something: when it breaks, that is a new trouble and not the next attempt in an old one. */
+  get hasDelivered(): boolean {
+    return this.#deliveredRecords > 0;
   }
 
   /** Resolves once `isDone`, which is asked after each delivery and now and then; rejects when the signal is aborted or the subscription ends otherwise. */
@@ -88,6 +93,7 @@ export class TopicStream {
 
   #take(frame: Frame, fail: (error: MillraceError) => void): void {
     if (frame.type === "problem") fail(problemError(frame["problem"] as Problem));
+    else if (frame.type === "closed") fail(endedByBroker(frame));
     else if (frame.type === "subscribed") this.#moved(frame);
     else if (frame.type === "records") this.#delivered(frame);
   }
@@ -132,3 +138,9 @@ export class TopicStream {
     if (positions.length > 0) connection.send({ type: "ack", id, positions });
   }
 }
+
+/** A subscription that was closed without a problem before it, and not by our wish. */
+const endedByBroker = ({ code }: Frame): MillraceError =>
+  new MillraceError(typeof code === "string" ? code : "CONNECTION_FAILED", "the broker closed the subscription", {
+    retriable: true,
+  });

@@ -116,6 +116,30 @@ describe("one member", () => {
     expect((await world.run(millrace.admin().describeGroup("billing"))).members).toHaveLength(1);
   });
 
+  test("keeps it when a poll that waits is never answered", async () => {
+    const consumer = join({ sessionTimeoutMs: 10_000 });
+    const fenced: unknown[] = [];
+    consumer.on("fenced", (event) => fenced.push(event));
+    void collect(consumer, []);
+    await passMs(2_000);
+    const { fetch } = world;
+    let swallowed = 0;
+    const stuck = world.client({
+      fetch: (url, init) => {
+        if (!/"waitMs":[1-9]/.test(String(init.body))) return fetch(url, init);
+        swallowed++;
+        return new Promise((_, reject) => init.signal.addEventListener("abort", () => reject(init.signal.reason)));
+      },
+    });
+    const second = stuck.consumer<string, number>({ group: "billing", topics: ["orders"], sessionTimeoutMs: 10_000 });
+    second.on("fenced", (event) => fenced.push(event));
+    void collect(second, []);
+    await passMs(300_000);
+    expect(swallowed).toBeGreaterThan(2);
+    expect(fenced).toEqual([]);
+    await world.run(stuck.close());
+  });
+
   test("commits by hand: a record, positions, all", async () => {
     await fill(0, 10);
     const consumer = join({ commit: "manual" });

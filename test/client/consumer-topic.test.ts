@@ -343,6 +343,7 @@ describe("steering", () => {
     await world.run(records.next());
     consumer.seek({ topic: "single", partition: 0, nextOffset: 7 });
     expect((await world.run(records.next())).value).toMatchObject({ value: 7 });
+    expect(consumer.positions).toMatchObject([{ nextOffset: 7 }]);
     consumer.seek({ topic: "single", partition: 0, nextOffset: 2 });
     expect((await world.run(records.next())).value).toMatchObject({ value: 2 });
     expect((await world.run(records.next())).value).toMatchObject({ value: 3 });

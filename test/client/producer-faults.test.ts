@@ -87,7 +87,7 @@ async function runPlan({ faults, bursts, deliveryTimeoutMs }: Plan, seed: number
 test("a producer under faults", { timeout: 60_000 }, async () => {
   await fc.assert(fc.asyncProperty(plan, fc.nat(), runPlan), {
     numRuns: 60,
-    interruptAfterTimeLimit: 12_000,
+    interruptAfterTimeLimit: 6_000,
     markInterruptAsFailure: false,
   });
 });

@@ -1,5 +1,6 @@
 // Every seeded defect, by the folder of src it is in. The names are what MILLRACE_MUTATION takes.
 
+import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
 import { ioMutations } from "./io.ts";
@@ -9,6 +10,7 @@ import { protocolMutations } from "./protocol.ts";
 import { testingMutations } from "./testing.ts";
 
 export const mutations: readonly Mutation[] = [
+  ...clientMutations,
   ...clusterMutations,
   ...consumerGroupsMutations,
   ...ioMutations,
