@@ -35,6 +35,7 @@ export interface TestBrokerOptions {
 export interface TestBroker {
   /** As `http://127.0.0.1:40123`; the same over restarts. */
   readonly url: string;
+  /** The folder that holds everything it keeps. */
   readonly dataDir: string;
   /** Answers requests with a problem instead of handling them. */
   refuse(refusal: Refusal): Fault;
@@ -55,6 +56,7 @@ export interface TestBroker {
   restart(): Promise<void>;
   /** Ends the broker and deletes its folder if that is a temporary one. Harmless the second time. */
   close(): Promise<void>;
+  /** close() */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
