@@ -26,7 +26,8 @@ const mayImport = {
   bin: ["main.ts"],
   client: ["protocol"],
   cli: ["client", "load-config.ts", ...ground],
-  "testing.ts": ["http", "broker", ...ground],
+  testing: ["http", ...ground],
+  "testing.ts": ["testing", "http", "broker", ...ground],
 };
 
 const place = (name) => (name.endsWith(".ts") ? `^src/${name.replace(".", "\\.")}$` : `^src/${name}/`);

@@ -1,5 +1,5 @@
-// Three projects, so that `npm test` is everything: `unit` needs nothing, `process` starts brokers from a fresh build,
-// `mutants` tests the tests. The later ones wait for the earlier: two cores are shared by all.
+// Three projects, so that `npm test` is everything: `unit` needs nothing, `process` takes ports and starts brokers from a
+// fresh build, `mutants` tests the tests. The later ones wait for the earlier: two cores are shared by all.
 
 import { defineConfig } from "vitest/config";
 import { mutationPlugin } from "./test/mutations/vite-plugin.ts";
@@ -7,7 +7,7 @@ import { SummaryReporter } from "./test/summary-reporter.ts";
 
 const mutation = process.env["MILLRACE_MUTATION"];
 const plugins = mutation === undefined ? [] : [mutationPlugin(mutation)];
-const processTests = "test/process/**/*.test.ts";
+const processTests = ["test/process/**/*.test.ts", "test/testing/**/*.test.ts"];
 const mutantTests = "test/mutations/mutants.test.ts";
 
 export default defineConfig({
@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: [processTests, mutantTests],
+          exclude: [...processTests, mutantTests],
           sequence: { groupOrder: 0 },
         },
       },
@@ -29,7 +29,7 @@ export default defineConfig({
         plugins,
         test: {
           name: "process",
-          include: [processTests],
+          include: processTests,
           globalSetup: "test/process/build.ts",
           testTimeout: 60_000,
           hookTimeout: 60_000,

@@ -1,15 +1,12 @@
 // `millrace serve`: starts the broker, then HTTP, says where, and stops both on a signal: readiness goes first, requests under way
 // finish, streams are told where to go on, the logs are closed clean. A second signal ends it at once.
 
-import { type Broker, createBroker } from "../broker/broker.ts";
 import type { Settings } from "../config.ts";
-import { createHttpServer, type HttpServer } from "../http/server.ts";
+import { type Serving, startServing, stopServing } from "../http/serving.ts";
 import { NodeClock } from "../io/node-clock.ts";
 import { NodeDisk } from "../io/node-disk.ts";
 import { NodeRandom } from "../io/node-random.ts";
 import { poolThreads } from "../io/pool-share.ts";
-import { logMetrics } from "../metrics/log-observer.ts";
-import { Metrics } from "../metrics/metrics.ts";
 import { createLogger } from "./pino-logger.ts";
 
 type Log = ReturnType<typeof createLogger>;
@@ -19,65 +16,25 @@ export async function serve(settings: Settings, version: string): Promise<void> 
   const log = createLogger(settings.logLevel);
   endOnBugs(log);
   const stopping = new Stopping(log);
-  const started = await start(settings, version, log);
-  const { url, http, broker } = started;
+  const serving = await start(settings, version, log);
+  const { url } = serving;
   const { dataDir } = settings;
   log.info({ url, dataDir, version, brokerId: settings.brokerId, pid: process.pid }, "millrace listens");
   if (process.stdout.isTTY) {
     process.stderr.write(`\nMillrace ${version} listens on ${url}, its data is in ${dataDir}. The API: ${url}/docs\n`);
     process.stderr.write(`Try: curl --json '{"name":"first"}' ${url}/v1/topics\n\n`);
   }
-  stopping.by(() => stop(http, broker, settings.shutdownGraceMs, log));
+  stopping.by(() => stop(serving, settings.shutdownGraceMs, log));
 }
 
-interface Started {
-  readonly url: string;
-  readonly http: HttpServer;
-  readonly broker: Broker;
-}
-
-async function start(settings: Settings, version: string, log: Log): Promise<Started> {
-  const clock = new NodeClock();
-  const random = new NodeRandom();
+async function start(settings: Settings, version: string, log: Log): Promise<Serving> {
   const disk = new NodeDisk({ poolThreads: poolThreads(process.env["UV_THREADPOOL_SIZE"]) });
-  const metrics = new Metrics();
-  const { dataDir } = settings;
-  const begunMs = clock.monotonicMs();
-  const broker = await createBroker({
-    dataDir,
-    settings,
-    clock,
-    disk,
-    random,
-    logger: log,
-    observer: logMetrics(metrics),
-  });
-  try {
-    metrics.gauge("millrace_recovery_seconds", {}).set((clock.monotonicMs() - begunMs) / 1000);
-    metrics.gauge("millrace_build_info", { version, node: process.versions.node }).set(1);
-    watchHealth(metrics, broker);
-    const http = createHttpServer({ broker, settings, clock, random, logger: log, metrics, version });
-    return { url: await http.listen(), http, broker };
-  } catch (error) {
-    await broker.close();
-    throw error;
-  }
+  const doors = { clock: new NodeClock(), random: new NodeRandom(), disk };
+  return await startServing({ settings, version, logger: log, ...doors });
 }
 
-function watchHealth(metrics: Metrics, broker: Broker): void {
-  const topics = () => broker.listTopics({ internal: true }).topics;
-  metrics.gauge("millrace_topics", {}).readFrom(() => topics().length);
-  metrics
-    .gauge("millrace_partitions", {})
-    .readFrom(() => topics().reduce((sum, { partitionCount }) => sum + partitionCount, 0));
-  metrics.gauge("millrace_partitions_offline", {}).readFrom(() => broker.health().partitionsOffline);
-  metrics.gauge("millrace_disk_free_bytes", {}).readFrom(() => broker.health().diskFreeBytes);
-  metrics.gauge("millrace_disk_total_bytes", {}).readFrom(() => broker.health().diskTotalBytes);
-}
-
-async function stop(http: HttpServer, broker: Broker, graceMs: number, log: Log): Promise<void> {
-  await http.stop(graceMs);
-  await broker.close();
+async function stop(serving: Serving, graceMs: number, log: Log): Promise<void> {
+  await stopServing(serving, graceMs);
   log.info({}, "millrace has stopped");
 }
 

@@ -8,6 +8,7 @@ import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
+import { testingMutations } from "./testing.ts";
 
 export const mutations: readonly Mutation[] = [
   ...brokerMutations,
@@ -17,4 +18,5 @@ export const mutations: readonly Mutation[] = [
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,
+  ...testingMutations,
 ];

@@ -15,6 +15,8 @@ const logLinesMax = 10_000;
 
 export interface BrokerProcessOptions {
   readonly dataDir: string;
+  /** By default a free port of 127.0.0.1. */
+  readonly listen?: string;
   /** More of the command line, such as ["--checkpoint-interval-ms", "100"]. */
   readonly args?: readonly string[];
 }
@@ -116,12 +118,12 @@ export async function runBroker(options: BrokerProcessOptions): Promise<Exit & {
   return { ...exit, text: output.text };
 }
 
-function spawnBroker({ dataDir, args = [] }: BrokerProcessOptions): {
+function spawnBroker({ dataDir, listen = "127.0.0.1:0", args = [] }: BrokerProcessOptions): {
   child: ChildProcess;
   output: Output;
   exited: Promise<Exit>;
 } {
-  const own = ["serve", "--data-dir", dataDir, "--listen", "127.0.0.1:0"];
+  const own = ["serve", "--data-dir", dataDir, "--listen", listen];
   const child = spawn(process.execPath, [launcher, ...own, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: environment(),
