@@ -200,8 +200,8 @@ export class Broker {
   }
 
   /** UNKNOWN_MEMBER_ID when there is no such member, or no such group. */
-  leaveGroup(groupId: string, memberId: string): Promise<void> {
-    return this.#groups.leave(groupId, memberId);
+  leaveGroup(groupId: string, memberId: string, forGood = false): Promise<void> {
+    return this.#groups.leave(groupId, memberId, forGood);
   }
 
   listGroups(query: ListGroups = {}): Promise<{ groups: GroupSummary[]; next?: string }> {
