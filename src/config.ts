@@ -186,7 +186,7 @@ export const settingsTable = {
   groupSessionTimeoutMs: milliseconds(
     45 * second,
     second,
-    hour,
+    30 * minute,
     "How long a member may be silent before it is removed, if it does not say.",
   ),
   groupHeartbeatIntervalMs: milliseconds(5 * second, 10, hour, "How often members are asked to poll at least."),

@@ -199,14 +199,14 @@ export class Broker {
     return this.#polls.poll(call);
   }
 
-  /** UNKNOWN_MEMBER_ID when there is no such member, or no such group. */
   /** `tell` is called whenever the group has news for the member, who then polls. Gives the way to stop listening. */
   listenGroup(groupId: string, memberId: string, tell: () => void): () => void {
     return this.#coordinator.listen(groupId, memberId, tell);
   }
 
-  leaveGroup(groupId: string, memberId: string): Promise<void> {
-    return this.#groups.leave(groupId, memberId);
+  /** UNKNOWN_MEMBER_ID when there is no such member, or no such group. */
+  leaveGroup(groupId: string, memberId: string, forGood = false): Promise<void> {
+    return this.#groups.leave(groupId, memberId, forGood);
   }
 
   listGroups(query: ListGroups = {}): Promise<{ groups: GroupSummary[]; next?: string }> {

@@ -47,6 +47,8 @@ export interface PollAnswer {
   readonly assignment: readonly TopicPartitions[];
   /** Where each assigned partition is read from in this call, by topic and partition; none of them for a heartbeat. */
   readonly positions: readonly PartitionPlace[];
+  /** It tells more than records: not to be held back because one cannot be read. */
+  readonly hasNews: boolean;
   /** Stored batches of some of those partitions, never an error; the caller takes the records it wants. */
   readonly fetched: readonly FetchedPartition[];
   readonly notCommitted: readonly { readonly topic: string; readonly partition: number; readonly code: ErrorCode }[];

@@ -81,7 +81,8 @@ export class GroupOffsets {
 
   async withLag(place: GroupPlace): Promise<GroupPosition> {
     const partition = this.#parts.partitions.find(place.topic, place.partition);
-    if (partition === undefined) return { ...place, highWatermark: null, lag: null, lagMs: null };
+    if (partition === undefined || partition.log.offline !== undefined)
+      return { ...place, highWatermark: null, lag: null, lagMs: null };
     const { highWatermark } = partition;
     return { ...place, highWatermark, ...(await this.#lags.of(partition, place.nextOffset)) };
   }

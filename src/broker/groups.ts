@@ -55,8 +55,9 @@ export class Groups {
   }
 
   /** Whoever asks: the member's partitions are free at once. */
-  async leave(groupId: string, memberId: string): Promise<void> {
-    await this.#coordinator.request({ kind: "leave", groupId, memberId });
+  /** A static member keeps its assignment until its session ends, unless it is to be gone for good. */
+  async leave(groupId: string, memberId: string, forGood = false): Promise<void> {
+    await this.#coordinator.request({ kind: "leave", groupId, memberId, keepAssignment: !forGood });
   }
 
   offsets(groupId: string): Promise<{ positions: GroupPosition[] }> {

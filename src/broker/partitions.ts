@@ -20,6 +20,11 @@ export class Partitions {
     throw new BrokerError("UNKNOWN_TOPIC_OR_PARTITION", `topic ${topic} has no partition ${partition}`);
   }
 
+  /** False while it is still to be opened: neither here nor known to be offline. */
+  isSettled(topic: string, partition: number): boolean {
+    return this.find(topic, partition) !== undefined || this.#logs.isOffline(topic, partition);
+  }
+
   find(topic: string, partition: number): Partition | undefined {
     return this.#byTopic.get(topic)?.get(partition);
   }

@@ -37,7 +37,7 @@ export class Polls {
   async #heartbeat(call: PollCall, key: string): Promise<PollAnswer> {
     const group = await this.#coordinator.poll(requestOf(call));
     this.#latest.get(key)?.tellOfHeartbeat(call.memberEpoch, group);
-    return answerOf(group, group.notCommitted, { positions: [], fetched: [], reset: [] });
+    return answerOf(group, group.notCommitted, { hasNews: true, positions: [], fetched: [], reset: [] });
   }
 
   async #pollForRecords(call: PollCall, key: string): Promise<PollAnswer> {
@@ -66,7 +66,7 @@ export class Polls {
       const isDue = isChanged || wait.group.revoking || wait.isOver || this.#draining.begun;
       if (hasRecords || isDue || leftMs <= 0) {
         if (!hasRecords && !isDue) refuseDamaged(read, wait.group);
-        return answerOf(wait.group, notCommitted, { positions, fetched, reset: places.reset });
+        return answerOf(wait.group, notCommitted, { hasNews: isDue, positions, fetched, reset: places.reset });
       }
       const waitMs = this.#areAllOpen(read, wait.group) ? leftMs : Math.min(leftMs, lookAgainMs);
       await wait.park((signal) => moreToRead(this.#parts, fetched, waitMs, this.#draining, signal));
@@ -85,8 +85,9 @@ export class Polls {
   /** Whether appends, and news, will tell of everything there is to wait for; storage that is offline stays so. */
   #areAllOpen(read: readonly FetchedPartition[], { assignment }: PolledGroup): boolean {
     if (read.some(({ error }) => error !== undefined && error.code !== "KAFKA_STORAGE_ERROR")) return false;
-    const count = assignment.reduce((sum, { partitions }) => sum + partitions.length, 0);
-    return read.length === count;
+    return assignment.every(({ topic, partitions }) =>
+      partitions.every((partition) => this.#parts.partitions.isSettled(topic, partition)),
+    );
   }
 }
 
@@ -103,7 +104,7 @@ function refuseDamaged(read: readonly FetchedPartition[], { memberEpoch }: Polle
 function answerOf(
   { memberEpoch, heartbeatIntervalMs, assignment }: PolledGroup,
   notCommitted: PollAnswer["notCommitted"],
-  read: Pick<PollAnswer, "positions" | "fetched" | "reset">,
+  read: Pick<PollAnswer, "hasNews" | "positions" | "fetched" | "reset">,
 ): PollAnswer {
   return {
     memberEpoch,

@@ -46,17 +46,7 @@ export class GroupCoordinator {
 
   /** Loads every shard there is, a few at a time: sessions run and end also of groups that nobody asks for. */
   async load(): Promise<void> {
-    const { logs } = this.#parts;
-    if (!logs.exists) return;
-    const shards = Array.from({ length: logs.shardCount }, (_, shard) => shard);
-    const worker = async () => {
-      for (let shard = shards.shift(); shard !== undefined && !this.#closed; shard = shards.shift()) {
-        await this.#host(shard)
-          .view(() => undefined)
-          .catch(() => {}); // logged there; the next request tries again
-      }
-    };
-    await Promise.all(Array.from({ length: loadsAtOnceMax }, worker));
+    await this.#eachShard((host) => host.view(() => undefined).catch(() => {})); // logged there; the next request tries again
   }
 
   /** A member's call. A BrokerError is what the group refuses. */
@@ -85,10 +75,11 @@ export class GroupCoordinator {
 
   /** Of all groups, in no order. */
   async viewAll<T>(read: (group: Group) => T): Promise<T[]> {
-    const { logs } = this.#parts;
-    if (!logs.exists) return [];
-    const hosts = Array.from({ length: logs.shardCount }, (_, shard) => this.#host(shard));
-    return (await Promise.all(hosts.map((host) => host.view((shard) => Array.from(shard.groups(), read))))).flat();
+    const found: T[] = [];
+    await this.#eachShard(async (host) => {
+      found.push(...(await host.view((shard) => Array.from(shard.groups(), read))));
+    });
+    return found;
   }
 
   /** `tell` is called whenever the member's waiting poll should be handled again. Gives the way to stop listening. */
@@ -116,6 +107,18 @@ export class GroupCoordinator {
     const { clock, topics, settings } = this.#parts;
     const now = { wallMs: clock.nowMs(), monotonicMs: clock.monotonicMs() };
     return granted(new GroupShard(topics, settings).handle(request, now).reply);
+  }
+
+  /** A few at a time, since any of them may have to be loaded first. */
+  async #eachShard(run: (host: ShardHost) => Promise<void>): Promise<void> {
+    const { logs } = this.#parts;
+    if (!logs.exists) return;
+    const shards = Array.from({ length: logs.shardCount }, (_, shard) => shard);
+    const worker = async () => {
+      for (let shard = shards.shift(); shard !== undefined && !this.#closed; shard = shards.shift())
+        await run(this.#host(shard));
+    };
+    await Promise.all(Array.from({ length: loadsAtOnceMax }, worker));
   }
 
   #hostOf(groupId: string): ShardHost {

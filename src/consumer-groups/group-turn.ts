@@ -158,13 +158,13 @@ export class GroupTurn {
       heldByAnother: (topicId, partition) => (group.ownerOf(topicId, partition) ?? memberId) !== memberId,
       exists: (topicId) => this.context.topics.nameOf(topicId) !== undefined,
     });
-    if (value !== current || always) this.emitWaking(group, { kind: "currentAssignment", groupId, memberId, value });
+    if (value !== current || always) this.emitWaking(group, [{ kind: "currentAssignment", groupId, memberId, value }]);
   }
 
-  /** Emits, and wakes those who can now have what comes free by it. */
-  emitWaking(group: Group, record: GroupRecord): void {
+  /** Emits, and wakes those who can now have what comes free by it: looked for once, since each look goes through all members. */
+  emitWaking(group: Group, records: readonly GroupRecord[]): void {
     const releases = group.releases;
-    this.emit(record);
+    for (const record of records) this.emit(record);
     if (group.releases === releases) return;
     for (const member of group.members()) {
       if (member.current.state !== "unreleasedPartitions" || isAway(member)) continue;

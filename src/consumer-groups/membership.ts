@@ -4,7 +4,7 @@ import { type HeldPartitions, nothingHeld, partitionCountOf, rising } from "./as
 import { assignors, isAssignorName } from "./assignors.ts";
 import { commitOfMember, metadataTooLarge } from "./commits.ts";
 import type { Group, GroupMember, MemberSlot } from "./group.ts";
-import type { CurrentAssignmentValue, MemberMetadataValue } from "./group-records.ts";
+import type { CurrentAssignmentValue, GroupRecord, MemberMetadataValue } from "./group-records.ts";
 import { type GroupReply, type PollReply, type PollRequest, refused } from "./group-requests.ts";
 import type { GroupTurn } from "./group-turn.ts";
 import { acceptsPoll, isAway, joinsMax, kafkaEpochOf, knownEpoch } from "./member.ts";
@@ -76,7 +76,7 @@ function join(turn: GroupTurn, group: Group, request: PollRequest): GroupReply {
     removeMembers(turn, group, [existing]);
     existing = undefined;
   }
-  if (replaced) forget(turn, group, replaced);
+  if (replaced) forget(turn, group, [replaced]);
   const former = existing ?? replaced;
   const alike = former !== undefined && sameWishes(former.metadata, wishesOf(turn, former.metadata, request));
   const metadata = {
@@ -230,7 +230,7 @@ export function leave(turn: GroupTurn, group: Group, memberId: string, keepAssig
   if (keepAssignment && member.metadata.instanceId !== null) {
     if (isAway(member)) return unknownMember(group, memberId);
     const value = setAway(member.current);
-    turn.emitWaking(group, { kind: "currentAssignment", groupId: group.groupId, memberId, value });
+    turn.emitWaking(group, [{ kind: "currentAssignment", groupId: group.groupId, memberId, value }]);
     armTimers(turn, group, group.member(memberId)!);
   } else {
     removeMembers(turn, group, [member]);
@@ -240,16 +240,17 @@ export function leave(turn: GroupTurn, group: Group, memberId: string, keepAssig
 
 /** Their partitions are free at once, and what they still send is refused. */
 export function removeMembers(turn: GroupTurn, group: Group, members: readonly GroupMember[]): void {
-  for (const member of members) {
-    turn.fence(group.groupId, member.memberId);
-    forget(turn, group, member);
-  }
+  for (const { memberId } of members) turn.fence(group.groupId, memberId);
+  forget(turn, group, members);
   turn.rebalanceIfChanged(group, true);
 }
 
-function forget(turn: GroupTurn, group: Group, { memberId }: GroupMember): void {
+function forget(turn: GroupTurn, group: Group, members: readonly GroupMember[]): void {
   const { groupId } = group;
-  turn.emitWaking(group, { kind: "currentAssignment", groupId, memberId, value: null });
-  turn.emit({ kind: "targetAssignmentMember", groupId, memberId, value: null });
-  turn.emit({ kind: "memberMetadata", groupId, memberId, value: null });
+  const records = members.flatMap(({ memberId }): GroupRecord[] => [
+    { kind: "currentAssignment", groupId, memberId, value: null },
+    { kind: "targetAssignmentMember", groupId, memberId, value: null },
+    { kind: "memberMetadata", groupId, memberId, value: null },
+  ]);
+  turn.emitWaking(group, records);
 }

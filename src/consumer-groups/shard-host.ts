@@ -16,6 +16,8 @@ import type { GroupShard } from "./group-shard.ts";
 
 /** Between two loads that follow on a failure: while a disk is full, each would read the whole log for nothing. */
 const reloadPauseMs = 1000;
+/** Each further failure in a row doubles the pause, up to this. */
+const reloadPauseMsMax = 30_000;
 
 export type Granted = Exclude<GroupReply, Refusal>;
 
@@ -51,6 +53,8 @@ export class ShardHost {
   #reloadTimer: Timer | undefined;
   /** Why there is nothing to ask until the reload timer is due. */
   #unavailable: BrokerError | undefined;
+  /** Since something was last committed. */
+  #failures = 0;
   #closed = false;
 
   constructor(number: number, surroundings: ShardSurroundings) {
@@ -133,6 +137,7 @@ export class ShardHost {
       () => {
         if (this.#flying !== flight) return; // the shard was dropped meanwhile
         this.#flying = undefined;
+        this.#failures = 0;
         flight.land();
         this.#takeOff(loaded);
       },
@@ -167,7 +172,9 @@ export class ShardHost {
     if (this.#closed) return;
     this.#unavailable = why;
     this.#reloadTimer?.cancel();
-    this.#reloadTimer = this.#surroundings.clock.setTimer(reloadPauseMs, () => {
+    const pauseMs = Math.min(reloadPauseMs * 2 ** this.#failures, reloadPauseMsMax);
+    this.#failures += 1;
+    this.#reloadTimer = this.#surroundings.clock.setTimer(pauseMs, () => {
       this.#unavailable = undefined;
       this.#ready().catch(() => {}); // logged; the pause begins anew
     });

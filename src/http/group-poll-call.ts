@@ -23,7 +23,7 @@ import { goneSignal } from "./page-answer.ts";
 import type { Exchange } from "./route.ts";
 import { formatSchema } from "./schemas.ts";
 
-export function pollSchema({ maxPageBytes, maxWaitMs }: Settings): Schema {
+export function pollSchema({ groupSessionTimeoutMs, maxPageBytes, maxWaitMs }: Settings): Schema {
   return {
     type: "object",
     properties: {
@@ -41,7 +41,7 @@ export function pollSchema({ maxPageBytes, maxWaitMs }: Settings): Schema {
         type: "integer",
         minimum: sessionTimeoutMsMin,
         maximum: sessionTimeoutMsMax,
-        default: 45_000,
+        default: groupSessionTimeoutMs,
         description: "A member that is silent for so long is removed.",
       },
       rebalanceTimeoutMs: {

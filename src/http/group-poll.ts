@@ -54,7 +54,7 @@ function writeRecords(
     if (walked.unreadable !== undefined) refused ??= { topic, partition, unreadable: walked.unreadable };
     return { taken, full };
   });
-  if (refused !== undefined && !moved) throw unreadablePartition(refused, answer.memberEpoch);
+  if (refused !== undefined && !moved && !answer.hasNews) throw unreadablePartition(refused, answer.memberEpoch);
   return answer.positions.map(({ topic, partition }) => ({
     topic,
     partition,

@@ -89,6 +89,11 @@ export class LogManager {
     return undefined;
   }
 
+  /** Whether its log could not be opened. */
+  isOffline(topic: string, partition: number): boolean {
+    return this.#offline.has(partitionFolderName(topic, partition));
+  }
+
   logs(): Iterable<PartitionLog> {
     return this.#logs.values();
   }

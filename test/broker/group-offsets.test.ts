@@ -72,6 +72,15 @@ describe("offsets", () => {
     expect((await world.groups.list({ lag: true })).groups).toMatchObject([{ groupId: "g", lag: 2, lagMs: 0 }]);
   });
 
+  test("nor of one that goes offline while the broker runs", async () => {
+    const world = await worldWith("a");
+    await world.groups.commit("g", { positions: [at("t", 0, 0)] });
+    world.disk.failWhen(({ kind, path }) => kind === "append" && path.startsWith("srv/data/t-0/"), { code: "EIO" });
+    expect((await refusal(world.produce("t", 0, ["b"]))).code).toBe("KAFKA_STORAGE_ERROR");
+    const [offline] = (await world.groups.offsets("g")).positions;
+    expect(offline).toMatchObject({ nextOffset: 0, highWatermark: null, lag: null, lagMs: null });
+  });
+
   test("a partition is its member's until the member has let go of it", async () => {
     const world = await worldWith();
     const { memberEpoch, positions } = await world.poll("a", { topics: ["t"] });
@@ -248,6 +257,8 @@ describe("groups", () => {
     expect((await refusal(world.groups.delete("g"))).code).toBe("NON_EMPTY_GROUP");
     await world.groups.leave("g", "m");
     expect((await refusal(world.groups.leave("g", "m"))).code).toBe("UNKNOWN_MEMBER_ID");
+    expect((await refusal(world.groups.delete("g"))).code).toBe("NON_EMPTY_GROUP"); // its instance may be back
+    await world.groups.leave("g", "m", true);
     await world.groups.delete("g");
     expect((await world.groups.list({})).groups).toEqual([]);
   });

@@ -212,6 +212,8 @@ test("a load that fails refuses who waits, and is tried again", async () => {
   expect(asking.map(({ code }) => code)).toEqual(["COORDINATOR_NOT_AVAILABLE", "COORDINATOR_NOT_AVAILABLE"]);
   await world.clock.advance(1000); // fails again
   await expect(world.commit("a", 6)).rejects.toMatchObject({ code: "COORDINATOR_NOT_AVAILABLE" });
+  await world.clock.advance(1000); // the pause doubles with every failure in a row
+  await expect(world.commit("a", 6)).rejects.toMatchObject({ code: "COORDINATOR_NOT_AVAILABLE" });
   await world.clock.advance(1000);
   expect(await world.offset("a")).toBe(5);
 });

@@ -1,6 +1,6 @@
 // What scenarios do not show: limits, large groups, the pace of targets, timers, and who is refused with what.
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { partitionCountOf } from "../../src/consumer-groups/assignment.ts";
 import { encodeGroupRecord } from "../../src/consumer-groups/group-records.ts";
 import type { GroupRequest, PollReply, PollRequest } from "../../src/consumer-groups/group-requests.ts";
@@ -270,4 +270,17 @@ test("timers: thousands of members need one look each, and those whose session i
   expect(world.shard.group(groupId)!.state).toBe("empty");
   expect(world.shard.group(groupId)!.epoch).toBe(epoch + 1);
   expect(world.shard.nextDeadlineMs()).toBe(Number.POSITIVE_INFINITY);
+});
+
+test("many members that fall silent at once are removed without a walk through the group for each", () => {
+  const world = worldWith({ t: 100 });
+  const epochs = new Map<string, number>();
+  for (let n = 0; n < 100; n++) epochs.set(`m${n}`, polled(world, `m${n}`, { topics: ["t"] }).memberEpoch);
+  settle(world, epochs);
+  const group = world.shard.group(groupId)!;
+  const walks = vi.spyOn(group, "members");
+  world.nowMs += 60_000;
+  world.handle({ kind: "tick" });
+  expect(group.memberCount).toBe(0);
+  expect(walks.mock.calls.length).toBeLessThan(5);
 });

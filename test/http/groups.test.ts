@@ -143,13 +143,33 @@ describe("a member's life", () => {
     expect(await poll("m", { memberEpoch: now.memberEpoch })).toMatchObject({ assignment: former.assignment });
   });
 
-  test("a static member that comes back under another id finds its assignment", async () => {
+  test("a static member that comes back under another id finds its assignment, though there are others", async () => {
     const url = "/v1/groups/g/members/a";
-    const before = await join("a", { instanceId: "slot-1" });
+    await join("a", { instanceId: "slot-1" });
     const second = await server.post(urlOf("b"), { topics: ["t"], instanceId: "slot-1" });
     expect(second.json()).toMatchObject({ status: 409, code: "UNRELEASED_INSTANCE_ID", memberId: "a" });
+    const other = await join("other");
+    const a = await poll("a", { memberEpoch: (await join("a", { instanceId: "slot-1" })).memberEpoch });
+    expect(a.assignment).toEqual([{ topic: "t", partitions: [0] }]);
+    const { groupEpoch } = await read("/v1/groups/g");
     expect((await remove(url)).statusCode).toBe(204);
-    expect((await join("b", { instanceId: "slot-1" })).assignment).toEqual(before.assignment);
+    expect((await remove(url)).statusCode).toBe(404);
+    const others = await poll("other", { memberEpoch: other.memberEpoch });
+    expect(others.assignment).toEqual([{ topic: "t", partitions: [1] }]);
+    expect((await join("b", { instanceId: "slot-1" })).assignment).toEqual(a.assignment);
+    expect((await read("/v1/groups/g")).groupEpoch).toBe(groupEpoch);
+  });
+
+  test("a static member that leaves for good gives up its assignment, also when it had left before", async () => {
+    const url = "/v1/groups/g/members/a";
+    await join("a", { instanceId: "slot-1" });
+    expect((await remove(url)).statusCode).toBe(204);
+    const other = await join("other");
+    expect(other.assignment).toEqual([]);
+    expect((await remove(`${url}?forGood=true`)).statusCode).toBe(204);
+    const all = await poll("other", { memberEpoch: other.memberEpoch });
+    expect(all.assignment).toEqual([{ topic: "t", partitions: [0, 1] }]);
+    expect((await remove(`${url}?forGood=true`)).statusCode).toBe(404);
   });
 });
 

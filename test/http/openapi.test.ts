@@ -3,6 +3,8 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { defaultSettings } from "../../src/config.ts";
+import { pollSchema } from "../../src/http/group-poll-call.ts";
 import { errorCodes } from "../../src/protocol/error-codes.ts";
 import { TestServer } from "./test-server.ts";
 
@@ -37,6 +39,11 @@ test("is legal OpenAPI 3.1", async () => {
   const result = await new Validator().validate(structuredClone(document) as unknown as Record<string, unknown>);
   expect(result.errors).toBeUndefined();
   expect(result.valid).toBe(true);
+});
+
+test("a member's session is by default what the broker is set to", () => {
+  const { properties } = pollSchema({ ...defaultSettings, groupSessionTimeoutMs: 20_000 });
+  expect(properties?.["sessionTimeoutMs"]?.default).toBe(20_000);
 });
 
 test("every schema is a schema, and every reference leads somewhere", () => {

@@ -4,6 +4,7 @@ import { memberToFind } from "../group-names.ts";
 import { answerPoll } from "../group-poll.ts";
 import { pollSchema, readPoll } from "../group-poll-call.ts";
 import type { HttpContext } from "../http-context.ts";
+import { booleanParameter } from "../query.ts";
 import { objectOffers, type Route } from "../route.ts";
 import { answerOf, bodies, pollDescription, writeProblems } from "./groups-words.ts";
 
@@ -42,14 +43,22 @@ export function memberRoutes({ broker, settings }: HttpContext): readonly Route[
       operationId: "leaveGroup",
       tag: "Consumer groups",
       summary: "Leave, or remove any member",
-      description: "Its partitions are free at once, and what it still sends is refused.",
+      description:
+        "Its partitions are free at once, and what it still sends is refused. Those of a member with an instanceId wait for " +
+        "whoever joins with that instanceId, until the session of the one that left would have ended.",
+      query: {
+        forGood: {
+          description: "Free the partitions of a member with an instanceId too, also of one that left before.",
+          schema: { type: "boolean", default: false },
+        },
+      },
       offers: objectOffers,
       answers: { 204: { description: "The group does not have the member any more." } },
       problems: ["UNKNOWN_MEMBER_ID", "GROUP_ID_NOT_FOUND", ...writeProblems],
       ownStatuses: { UNKNOWN_MEMBER_ID: 404 },
       handle: async (exchange) => {
         const { groupId, memberId } = memberToFind(exchange);
-        await broker.leaveGroup(groupId, memberId);
+        await broker.leaveGroup(groupId, memberId, booleanParameter(exchange.query, "forGood"));
         exchange.empty();
       },
     },
