@@ -22,6 +22,9 @@ export const socketBufferedBytesLow = 64 * KiB;
 /** Answers are not held back; a socket that asks without ever reading is closed at this. */
 export const socketAnswerBytesMax = 8 * MiB;
 
+/** A frame that has not ended counts against requestBytesInFlightMax from here on. */
+export const unfinishedBytesMin = 64 * KiB;
+
 /** What one read of a partition takes from the log; its first batch may be larger. */
 export const rangeBytesMax = 128 * KiB;
 /** Of one read, what its batches may inflate to before it is cut: in keys, values and headers, and in records. */

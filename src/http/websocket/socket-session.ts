@@ -29,6 +29,7 @@ import {
   socketLimits,
 } from "./socket-limits.ts";
 import { PlainSubscription, type Subscription, type SubscriptionHost } from "./subscription.ts";
+import { UnfinishedFrame } from "./unfinished-frame.ts";
 
 export interface SessionContext {
   readonly http: HttpContext;
@@ -46,6 +47,7 @@ export class SocketSession implements SubscriptionHost {
   readonly #context: SessionContext;
   readonly #socket: WebSocket;
   readonly #produces: ProduceSession;
+  readonly #unfinished: UnfinishedFrame;
   readonly #subscriptions = new Map<FrameId, Subscription>();
   /** Of produces. */
   readonly #ids = new Set<FrameId>();
@@ -63,6 +65,10 @@ export class SocketSession implements SubscriptionHost {
     this.writer = encoding === "json" ? jsonFrames : msgpackFrames;
     this.sender = new FrameSender(socket, stream, encoding === "msgpack", this);
     this.#produces = new ProduceSession(this.http, this.writer);
+    this.#unfinished = new UnfinishedFrame(stream, this.http.bodyBudget, () => {
+      this.close("overloaded");
+      stream.pause();
+    });
     socket.on("message", (data, isBinary) => this.#received(data, isBinary));
     socket.on("pong", () => {
       this.#missedPongs = 0;
@@ -133,6 +139,7 @@ export class SocketSession implements SubscriptionHost {
 
   #received(data: RawData, isBinary: boolean): void {
     const bytes = data as Buffer;
+    this.#unfinished.ended();
     const { encoding } = this.writer;
     try {
       if (this.#closeReason !== undefined) return;
@@ -292,6 +299,7 @@ export class SocketSession implements SubscriptionHost {
 
   #ended(code: number): void {
     this.#keepalive.cancel();
+    this.#unfinished.ended();
     for (const subscription of this.#subscriptions.values()) {
       subscription.drop();
       this.http.socketMetrics.subscriptions.dec();

@@ -202,6 +202,36 @@ describe("produces in flight", () => {
   });
 });
 
+test("frames that do not end count as requests in flight; what there is no memory for is closed with 4002", async () => {
+  await server.stop();
+  const MiB = 1024 * 1024;
+  server = await TestServer.start({
+    maxBodyBytes: MiB,
+    maxLineBytes: MiB,
+    maxFrameBytes: MiB,
+    requestBytesInFlightMax: 2 * MiB,
+  });
+  /** The first part of a message of two: what a client would send that never finishes. */
+  const begin = async () => {
+    const socket = await open("msgpack");
+    (socket.socket as unknown as { send(data: Buffer, options: object): void }).send(Buffer.alloc(0.9 * MiB), {
+      fin: false,
+    });
+    return socket;
+  };
+  await begin();
+  await begin();
+  await until(async () => (await metric("millrace_request_bytes_in_flight")) > 1.7 * MiB);
+  const last = await begin();
+  await until(async () => {
+    await server.clock.advance(1_000);
+    return last.closed !== undefined;
+  });
+  expect(last.closed?.code).toBe(4002);
+  for (const socket of sockets) socket.close();
+  await until(async () => (await metric("millrace_request_bytes_in_flight")) === 0);
+});
+
 describe("frames of any kind", () => {
   const id = fc.oneof(fc.nat(3), fc.string({ maxLength: 3 }), fc.constant(null), fc.constant(-1));
   const topic = fc.constantFrom("t", "nosuch", "", "__consumer_offsets", 5);
