@@ -5,6 +5,7 @@ import { MillraceError } from "./millrace-error.ts";
 
 /** Deeper than anything a broker sends; a message may not overflow the stack. */
 const depthMax = 64;
+const shortTextBytes = 16;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The one value that `bytes` hold. */
@@ -103,7 +104,16 @@ class MsgpackReader {
   }
 
   #text(length: number): string {
-    return utf8.decode(this.#take(length));
+    const bytes = this.#take(length);
+    if (length > shortTextBytes) return utf8.decode(bytes);
+    // Field names: for a few ASCII letters a decoder takes longer than they do.
+    let text = "";
+    for (let at = 0; at < length; at++) {
+      const byte = bytes[at]!;
+      if (byte >= 0x80) return utf8.decode(bytes);
+      text += String.fromCharCode(byte);
+    }
+    return text;
   }
 
   #array(length: number, depth: number): unknown[] {

@@ -34,7 +34,9 @@ export class SendBuffer {
       return () => false;
     }
     if (!this.#waits) throw full(`the producer holds ${this.#usedBytes} bytes that are not yet in the log`);
-    if (this.#waiting.length >= waitingSendsMax) throw full(`${waitingSendsMax} calls wait for room already`);
+    if (this.#waiting.length >= waitingSendsMax) {
+      throw full(`${waitingSendsMax} calls of send() wait for room already; await some of them`);
+    }
     const waiting = { sizeBytes, enter };
     this.#waiting.push(waiting);
     return () => {

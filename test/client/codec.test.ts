@@ -21,7 +21,7 @@ const plain = fc.letrec((tie) => ({
     fc.string({ unit: "grapheme" }),
     fc.uint8Array({ maxLength: 40 }),
     fc.array(tie("value"), { maxLength: 20 }),
-    fc.dictionary(fc.string(), tie("value"), { maxKeys: 20, noNullPrototype: true }),
+    fc.dictionary(fc.string({ unit: "grapheme" }), tie("value"), { maxKeys: 20, noNullPrototype: true }),
   ),
 })).value;
 
