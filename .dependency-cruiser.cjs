@@ -53,7 +53,7 @@ const homes = [
   { name: "process", what: "node:process", home: "^src/(main\\.ts$|config\\.ts$|cli/|bin/)" },
   { name: "codecs", what: "(@node-rs/crc32|snappy|lz4-napi|fzstd)", home: "^src/io/" },
   { name: "fastify", what: "(@fastify/[^/]+|fastify)", home: "^src/http/" },
-  { name: "websocket", what: "ws", home: "^src/(http|io)/" },
+  { name: "websocket", what: "ws", home: "^src/(http/|io/|client/client-node\\.ts$)" },
   { name: "formats", what: "(msgpackr|ajv)", home: "^src/(http|io|config\\.ts$)" },
   { name: "prom-client", what: "prom-client", home: "^src/metrics/" },
   { name: "pino", what: "pino", home: "^src/(main\\.ts$|io/|cli/)" },
