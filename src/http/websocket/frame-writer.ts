@@ -2,6 +2,7 @@
 // records that are encoded once for all who are at the same place: only the head is written here.
 
 import { Buffer } from "node:buffer";
+import { assert } from "../../assert.ts";
 import { ByteWriter } from "../formats/byte-writer.ts";
 import { encodeMsgpack, MsgpackWriter } from "../formats/msgpack-writer.ts";
 import type { FrameId } from "./client-frames.ts";
@@ -37,7 +38,7 @@ export const jsonFrames: FrameWriter = {
     );
   },
   batchesHead: () => {
-    throw new Error("batches are bytes, which JSON frames do not carry");
+    assert(false, "batches are bytes, which JSON frames do not carry");
   },
 };
 

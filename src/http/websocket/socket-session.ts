@@ -36,7 +36,7 @@ export interface SessionContext {
   readonly feeds: PartitionFeeds;
   readonly requestId: string;
   /** Called once, when the socket has gone. */
-  ended(session: SocketSession, reason: string): void;
+  ended(session: SocketSession, reason: CloseReason | number): void;
 }
 
 export class SocketSession implements SubscriptionHost {
@@ -306,7 +306,7 @@ export class SocketSession implements SubscriptionHost {
     }
     this.#subscriptions.clear();
     this.#waiting.clear();
-    this.#context.ended(this, this.#closeReason ?? String(code));
+    this.#context.ended(this, this.#closeReason ?? code);
   }
 }
 

@@ -1,18 +1,31 @@
 // A client of a test server's WebSocket, without a port: the `ws` client on one end of a pair of streams, the server on the other. Every
 // frame that comes is held against the table of server frames.
 
+import { connect as connectTcp } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import { Packr, Unpackr } from "msgpackr";
 import { WebSocket } from "ws";
+import type { Settings } from "../../../src/config.ts";
 import { namedSchemas } from "../../../src/http/schemas.ts";
 import { serverFrameSchemas } from "../../../src/http/websocket/server-frames.ts";
-import type { TestServer } from "../test-server.ts";
+import { TestServer } from "../test-server.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into it as they know it
 export type Frame = any;
 export type Encoding = "json" | "msgpack";
 export const encodings: readonly Encoding[] = ["json", "msgpack"];
+
+/** What the bytes travel over: streams in memory, or real sockets. */
+export type Transport = "memory" | "loopback";
+const ports = new WeakMap<TestServer, number>();
+
+export async function startServer(transport: Transport, settings: Partial<Settings> = {}): Promise<TestServer> {
+  if (transport === "memory") return TestServer.start(settings);
+  const server = await TestServer.start({ ...settings, listen: "127.0.0.1:0" });
+  ports.set(server, Number(new URL(await server.http.listen()).port));
+  return server;
+}
 
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 ajv.addSchema({ $id: "shared", components: { schemas: namedSchemas } });
@@ -148,12 +161,19 @@ export class TestSocket {
   }
 }
 
-function connect(server: TestServer, protocols: string[], headers: Record<string, string>, autoPong = true) {
+function connection(server: TestServer): Duplex {
+  const port = ports.get(server);
+  if (port !== undefined) return connectTcp(port, "127.0.0.1");
   const [stream, far] = duplexPair();
   // As a connection does; a pair of streams alone does not.
   stream.on("close", () => far.destroy());
   far.on("close", () => stream.destroy()).on("error", () => {});
   server.http.app.server.emit("connection", far);
+  return stream;
+}
+
+function connect(server: TestServer, protocols: string[], headers: Record<string, string>, autoPong = true) {
+  const stream = connection(server);
   const socket = new WebSocket("ws://localhost/v1/ws", protocols, {
     createConnection: () => stream,
     headers,
