@@ -45,8 +45,8 @@ export function judgeReplicaFetch(
   if (fetch.fetchOffset < log.logStartOffset) return { kind: "outOfRange" };
   if (fetch.lastFetchedEpoch >= 0) {
     const end = log.endOffsetFor(fetch.lastFetchedEpoch);
-    // An epoch the leader never had: it ends where the leader's first does.
-    if (end === undefined) return { kind: "diverging", epoch: -1, endOffset: log.logStartOffset };
+    // A batch of an epoch above the leader's own cannot be: nothing may be cut for it.
+    if (end === undefined) return { kind: "fenced", code: "UNKNOWN_LEADER_EPOCH" };
     if (end.epoch < fetch.lastFetchedEpoch || end.endOffset < fetch.fetchOffset) return { kind: "diverging", ...end };
   }
   if (fetch.fetchOffset > log.logEndOffset) return { kind: "outOfRange" };
