@@ -6,6 +6,7 @@ import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
+import { replicaLogMutations } from "./replica-log.ts";
 
 export const mutations: readonly Mutation[] = [
   ...clusterMutations,
@@ -13,4 +14,5 @@ export const mutations: readonly Mutation[] = [
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,
+  ...replicaLogMutations,
 ];

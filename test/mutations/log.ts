@@ -151,7 +151,8 @@ export const logMutations: readonly Mutation[] = [
     name: "producer-remembered-before-the-write",
     file: "src/log/stored-log.ts",
     find: "    const started = clock.monotonicMs();\n    await this.segments.active.append(",
-    replace: "    const started = clock.monotonicMs();\n    batches.remember();\n    await this.segments.active.append(",
+    replace:
+      "    const started = clock.monotonicMs();\n    batches.remember();\n    await this.segments.active.append(",
     caughtBy: rules,
     test: "not remembered",
   },
