@@ -55,9 +55,12 @@ export class ReplicaLog {
     return this.#stored.epochs.endOffsetFor(epoch, this.#stored.logEndOffset);
   }
 
-  /** Appends whole batches as the leader sent them. CORRUPT_MESSAGE when one is not sound: then none of them is appended. */
-  async append(batches: Uint8Array): Promise<void> {
-    const tryAppend = () => this.#inside.onWriter(() => this.#append(batches));
+  /**
+   * Appends whole batches as the leader sent them. CORRUPT_MESSAGE when one is not sound: then none of them is appended. Where the leader's
+   * log begins tells whether a batch that reaches below the end of this one is meant: it is when the leader has no more of it.
+   */
+  async append(batches: Uint8Array, leaderLogStart = 0): Promise<void> {
+    const tryAppend = () => this.#inside.onWriter(() => this.#append(batches, leaderLogStart));
     for (let beginsAt = await tryAppend(); beginsAt !== undefined; beginsAt = await tryAppend())
       await this.startOver(beginsAt);
   }
@@ -111,14 +114,14 @@ export class ReplicaLog {
   }
 
   /** Gives the offset where the log has to begin before they can be appended. */
-  async #append(batches: Uint8Array): Promise<number | undefined> {
+  async #append(batches: Uint8Array, leaderLogStart: number): Promise<number | undefined> {
     const leaderEpoch = this.#requireFollowing();
     if (this.#context.diskGuard.low) throw this.#context.diskGuard.refusal();
-    const beginsAt = this.#otherBeginning(batches);
+    const beginsAt = this.#otherBeginning(batches, leaderLogStart);
     const bounds = {
       nextOffset: beginsAt ?? this.logEndOffset,
       mayHaveGaps: this.#inside.compaction.mayHaveGaps,
-      lastEpoch: this.lastEpoch ?? -1,
+      lastEpoch: beginsAt === undefined ? (this.lastEpoch ?? -1) : -1,
       leaderEpoch,
       batchBytesMax: this.#context.settings.appendGroupBytesMax,
     };
@@ -130,13 +133,13 @@ export class ReplicaLog {
   }
 
   /**
-   * An empty log takes batches that begin below its end, since a leader's log may start within a batch, and batches of an epoch below one that
-   * wrote what was deleted here: not behind the bytes it still has.
+   * A leader's log may start within a batch: a log that is empty, or of which the leader has nothing, takes it and begins there. Nor does an
+   * empty log put batches behind deleted ones of a newer epoch, whose bytes it still has.
    */
-  #otherBeginning(batches: Uint8Array): number | undefined {
+  #otherBeginning(batches: Uint8Array, leaderLogStart: number): number | undefined {
     const first = firstHeader(batches);
     const { logStartOffset, logEndOffset, epochs, segments } = this.#stored;
-    if (first === undefined || logEndOffset > logStartOffset) return undefined;
+    if (first === undefined || logEndOffset > Math.max(logStartOffset, leaderLogStart)) return undefined;
     if (first.baseOffset < logEndOffset && first.lastOffset >= logEndOffset) return first.baseOffset;
     const isOlder = first.baseOffset === logEndOffset && first.partitionLeaderEpoch < (epochs.latest?.epoch ?? -1);
     return isOlder && segments.sizeBytes > 0 ? logEndOffset : undefined;

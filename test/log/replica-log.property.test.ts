@@ -118,6 +118,8 @@ const examples: Record<string, Event[]> = {
     send(200, 200, 200, 200, 200),
     { do: "delete", part: 0.6 },
   ],
+  // The leader's log begins within a batch, right at the end of a follower that has something else there.
+  partedBelowTheStart: [send(1), { do: "change", gracefully: false }, send(1, 1), { do: "delete", part: 0.5 }, send(1)],
   // Two epochs below the log start, and nothing above it.
   emptyAboveTwoEpochs: [
     send(1),

@@ -372,6 +372,16 @@ describe("beginning anew", () => {
     expect((await follower.restart(true)).log.logStartOffset).toBe(52);
   });
 
+  test("a batch that reaches below the end is taken only if the leader's log begins there", async () => {
+    const follower = await following();
+    await follower.log.replica.append(stored(0, 1, 10, 3));
+    const batch = stored(2, 2, 10, 4);
+    await expect(follower.log.replica.append(batch, 2)).rejects.toMatchObject({ code: "CORRUPT_MESSAGE" });
+    expect(follower.log.logStartOffset).toBe(0);
+    await follower.log.replica.append(batch, 3);
+    expect([follower.log.logStartOffset, follower.log.logEndOffset]).toEqual([2, 6]);
+  });
+
   test("what is not sound makes nothing begin anew", async () => {
     const follower = await filled(3);
     await follower.log.replica.startOver(52);

@@ -158,7 +158,7 @@ export async function catchUp(
     if (steps > 1000) throw new Error(`there is no end to it: ${kinds.slice(-5)}`);
     const step = await nextStep(leader, leaderEpoch, follower, bytesMax);
     if (step.kind === "append") {
-      await follower.replica.append(step.batches);
+      await follower.replica.append(step.batches, step.ends.logStartOffset);
       await done(step.kind);
       await follower.replica.followEnds(endsAfterAppend(step.ends, follower.replica));
       await done("ends");
