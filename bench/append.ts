@@ -102,7 +102,8 @@ async function openLog(folder: string): Promise<PartitionLog> {
   await segment.close();
   const unknown = { recoveryPoint: undefined, highWatermark: undefined, logStartOffset: undefined };
   const recovered = await recoverLog(context, { identity, config, clean: false, ...unknown });
-  const log = new PartitionLog(context, identity, config, recovered, async () => {});
+  const checkpoints = { async writeAll() {}, async writeLogStarts() {}, async writeCleaned() {} };
+  const log = new PartitionLog(context, identity, config, recovered, checkpoints);
   log.listen({ advanced: () => log.advanceHighWatermark(log.acknowledgedOffset), wentOffline() {} });
   await log.becomeLeader(1);
   return log;

@@ -11,7 +11,8 @@ import { offsetCheckpointNames, readOffsets } from "../log/checkpoint-file.ts";
 import { takeCleanMarker } from "../log/data-folder.ts";
 import { IndexMemory } from "../log/index-memory.ts";
 import { type LogContext, silentObserver } from "../log/log-context.ts";
-import { LogCorruptError, recoverLog } from "../log/recovery.ts";
+import { recoverFolder } from "../log/log-restart.ts";
+import { LogCorruptError } from "../log/recovery.ts";
 import { topicConfig } from "../log/topic-config.ts";
 import type { Codecs } from "../protocol/codecs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
@@ -50,7 +51,7 @@ export async function truncateLog(
     const damage = await tryRecovery(io, { ...input, ...known, recoveryPoint: 0 });
     if (!damage) return `${name} is not damaged; there is nothing to truncate`;
     if (!confirmed) return `${damage}\nGive --yes to cut ${name} there; what is cut off is kept beside, as *.corrupt`;
-    const recovered = await recoverLog(contextOf(io), {
+    const recovered = await recoverFolder(contextOf(io), {
       ...input,
       ...known,
       recoveryPoint: 0,
@@ -84,9 +85,9 @@ async function checkpointsOf(disk: Disk, dataDir: string, name: string) {
 }
 
 /** The damage, if there is any. */
-async function tryRecovery(io: TruncateIo, input: Parameters<typeof recoverLog>[1]): Promise<string | undefined> {
+async function tryRecovery(io: TruncateIo, input: Parameters<typeof recoverFolder>[1]): Promise<string | undefined> {
   try {
-    const recovered = await recoverLog(contextOf(io), input);
+    const recovered = await recoverFolder(contextOf(io), input);
     await Promise.all(recovered.segments.map((segment) => segment.close()));
     return undefined;
   } catch (error) {

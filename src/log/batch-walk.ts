@@ -17,6 +17,10 @@ export class SegmentCorruptError extends Error {
   override readonly name = "SegmentCorruptError";
 }
 
+export function notInSegment(path: string, offset: number): SegmentCorruptError {
+  return new SegmentCorruptError(`${path}: no batch holds offset ${offset}`);
+}
+
 /** Where in the chunk the first batch begins whose last offset is ≥ `offset`; may be beyond the chunk. */
 export function skipTo(view: DataView, offset: number, path: string, filePosition: number): number {
   let at = 0;

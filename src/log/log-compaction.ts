@@ -13,6 +13,7 @@ import { batchName, GroupCleaning, type GroupMember } from "./group-cleaning.ts"
 import { KeyMap } from "./key-map.ts";
 import type { LogContext, LogIdentity } from "./log-context.ts";
 import type { ProducerEntry } from "./producer-state.ts";
+import { ReadGate } from "./read-gate.ts";
 import type { Segment } from "./segment.ts";
 import { batchesIn } from "./segment-batches.ts";
 import type { SegmentList } from "./segment-list.ts";
@@ -51,8 +52,11 @@ export class LogCompaction {
   readonly #inside: CompactedInside;
   /** Keys below were mapped by a round that ended; undefined: this log was never compacted. */
   #cleanedTo: number | undefined;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
+  #stopped = false;
   #running: Promise<unknown> | undefined;
+  /** All that reads segments for compaction. */
+  readonly #readers = new ReadGate();
 
   constructor(context: LogContext, log: CompactedLog, inside: CompactedInside, cleanedTo: number | undefined) {
     this.#context = context;
@@ -83,7 +87,11 @@ export class LogCompaction {
   }
 
   /** How much of what may be compacted is dirty; 0 while nothing is due. */
-  async dueRatio(): Promise<number> {
+  dueRatio(): Promise<number> {
+    return this.#readers.read(() => this.#dueRatio());
+  }
+
+  async #dueRatio(): Promise<number> {
     const config = this.#inside.config();
     if (!config.cleanupPolicy.compact || this.#stop.signal.aborted) return 0;
     const firstDirty = firstDirtyOffset(this.#cleanedTo, this.#log);
@@ -98,15 +106,36 @@ export class LogCompaction {
 
   /** One round. Ends early, with whole groups done, when the log is closed or deleted. */
   run(limits: CompactionLimits): Promise<void> {
-    const running = this.#round(limits).finally(() => {
+    const round = this.#readers.read(() => this.#round(limits));
+    const running = round.finally(() => {
       if (this.#running === running) this.#running = undefined;
     });
     this.#running = running;
     return running;
   }
 
+  /** Runs `change` while no round does: one under way ends early, those that come meanwhile wait. */
+  without<T>(change: () => Promise<T>): Promise<T> {
+    const run = async () => {
+      try {
+        return await change();
+      } finally {
+        if (!this.#stopped) this.#stop = new AbortController();
+      }
+    };
+    return this.#readers.alone(run, () => this.#stop.abort());
+  }
+
+  /** The log ends at `offset` now. True when less of it is compacted than was. */
+  cutTo(offset: number): boolean {
+    if (this.#cleanedTo === undefined || this.#cleanedTo <= offset) return false;
+    this.#cleanedTo = offset;
+    return true;
+  }
+
   /** No more rounds; returns when the one that runs has ended. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#stop.abort();
     await this.#running?.catch(() => {}); // told to whoever runs it
   }

@@ -61,5 +61,11 @@ export interface LogListener {
   wentOffline(): void;
 }
 
-/** Makes the data folder's log start checkpoint durable with every partition's present log start. */
-export type CheckpointLogStarts = () => Promise<void>;
+/** The data folder's checkpoints: durable, with every partition's offsets at the time of the call or later, when they return. */
+export interface Checkpoints {
+  /** Recovery points, high watermarks and log starts. */
+  writeAll(): Promise<void>;
+  writeLogStarts(): Promise<void>;
+  /** How far each log is compacted. */
+  writeCleaned(): Promise<void>;
+}

@@ -10,10 +10,10 @@ import { type CompactionSettings, Compactor } from "./compactor.ts";
 import { readTopicId, takeCleanMarker, writeCleanMarker, writeTopicId } from "./data-folder.ts";
 import { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import type { LogContext, LogIdentity } from "./log-context.ts";
+import { finishRestart, recoverFolder } from "./log-restart.ts";
 import { OffsetCheckpoints } from "./offset-checkpoints.ts";
 import { PartitionLog } from "./partition-log.ts";
 import { ProducerState } from "./producer-state.ts";
-import { recoverLog } from "./recovery.ts";
 import { Segment } from "./segment.ts";
 import type { TopicConfig } from "./topic-config.ts";
 
@@ -45,6 +45,8 @@ export class LogManager {
   readonly #compactor: Compactor;
   readonly #timers = new Set<Timer>();
   readonly #removals = new Set<Promise<void>>();
+  /** Names and folders of logs that begin anew, of which the checkpoints do not know yet. */
+  readonly #restarted = new Map<string, string>();
   #closing = false;
   /** True when the last process did not close every log in order. */
   readonly unclean: boolean;
@@ -126,6 +128,7 @@ export class LogManager {
     };
     await Promise.all(Array.from({ length: this.#settings.recoveryConcurrency }, worker));
     await this.#checkpoints.writeAll();
+    for (const [name, directory] of this.#restarted) await this.#finishRestart(name, directory);
     const fields = {
       partitions: known.length,
       offline: this.#offline.size,
@@ -223,7 +226,7 @@ export class LogManager {
     const directory = `${this.#dataDir}/${name}`;
     try {
       if (!present.has(name)) throw new Error(`its folder ${directory} is missing, or its partition.metadata`);
-      const recovered = await recoverLog(this.#context, {
+      const recovered = await recoverFolder(this.#context, {
         identity: { ...known, directory },
         config: known.config,
         clean: !this.unclean,
@@ -232,6 +235,7 @@ export class LogManager {
         logStartOffset: this.#checkpoints.loaded.logStart?.get(name),
         cleanedTo: this.#checkpoints.cleanedTo(name),
       });
+      if (recovered.restarted) this.#restarted.set(name, directory);
       if (recovered.scannedBytes > 0) {
         const { logStartOffset, logEndOffset, scannedBytes, cutBytes } = recovered;
         this.#context.logger.info(
@@ -241,17 +245,27 @@ export class LogManager {
       }
       this.#logs.set(
         name,
-        new PartitionLog(this.#context, { ...known, directory }, known.config, recovered, () =>
-          this.#checkpoints.writeLogStarts(),
-        ),
+        new PartitionLog(this.#context, { ...known, directory }, known.config, recovered, this.#checkpoints),
       );
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#offline.set(name, reason);
-      this.#context.logger.error(
-        { err: error, partition: name },
-        "partition is offline: its log cannot be opened; 'millrace log truncate' cuts it at the damage, if that is wanted",
-      );
+      this.#setOffline(name, error);
+    }
+  }
+
+  #setOffline(name: string, error: unknown): void {
+    this.#offline.set(name, error instanceof Error ? error.message : String(error));
+    this.#context.logger.error(
+      { err: error, partition: name },
+      "partition is offline: its log cannot be opened; 'millrace log truncate' cuts it at the damage, if that is wanted",
+    );
+  }
+
+  async #finishRestart(name: string, directory: string): Promise<void> {
+    try {
+      await finishRestart(this.#context.disk, directory);
+    } catch (error) {
+      await this.#letGo(name); // nothing may be appended while the next start would drop it
+      this.#setOffline(name, error);
     }
   }
 
@@ -289,7 +303,7 @@ export class LogManager {
       scannedBytes: 0,
       cutBytes: 0,
     };
-    return new PartitionLog(this.#context, identity, partition.config, empty, () => this.#checkpoints.writeLogStarts());
+    return new PartitionLog(this.#context, identity, partition.config, empty, this.#checkpoints);
   }
 
   /** Deletes or sets aside what no known partition owns; gives the names of the folders that are theirs. */

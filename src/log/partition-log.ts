@@ -5,96 +5,89 @@
 // logStartOffset ≤ highWatermark ≤ flushedOffset (relaxed topics: logEndOffset) ≤ logEndOffset, always.
 // After a failed write or sync the log is offline until the process starts again: nothing is retried.
 
-import { AssertionError, assert } from "../assert.ts";
+import { AssertionError } from "../assert.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { FlushTimer } from "./flush-timer.ts";
 import type { LeaderEpochCache } from "./leader-epoch-cache.ts";
 import { LogCompaction } from "./log-compaction.ts";
-import type { CheckpointLogStarts, LogContext, LogIdentity, LogListener } from "./log-context.ts";
+import type { Checkpoints, LogContext, LogIdentity, LogListener } from "./log-context.ts";
 import { outOfRangeError, readRefusal, refusalOf } from "./log-refusals.ts";
 import { LogWriter } from "./log-writer.ts";
-import { removeSnapshots } from "./producer-snapshot.ts";
-import type { ProducerEntry, ProducerState } from "./producer-state.ts";
+import type { ProducerEntry } from "./producer-state.ts";
+import { ReadGate } from "./read-gate.ts";
 import type { RecoveredLog } from "./recovery.ts";
-import { retentionRules } from "./retention.ts";
-import { beginNextSegment, mustRoll, writeSealFiles } from "./roll.ts";
-import { overtaken, SegmentList } from "./segment-list.ts";
+import { ReplicaLog } from "./replica-log.ts";
+import { overtaken } from "./segment-list.ts";
+import { StoredLog } from "./stored-log.ts";
 import type { TopicConfig } from "./topic-config.ts";
 import { type AppendInfo, WriteGroup } from "./write-group.ts";
 
 export class PartitionLog {
   readonly identity: LogIdentity;
   readonly compaction: LogCompaction;
-  readonly epochs: LeaderEpochCache;
+  /** What it does while another broker leads. */
+  readonly replica: ReplicaLog;
   readonly #context: LogContext;
-  readonly #checkpointLogStarts: CheckpointLogStarts;
   readonly #writer: LogWriter;
-  readonly #segments: SegmentList;
-  readonly #producers: ProducerState;
+  readonly #stored: StoredLog;
+  readonly #readers = new ReadGate();
   readonly #flushTimer: FlushTimer;
-  #config: TopicConfig;
   #listener: LogListener = { advanced() {}, wentOffline() {} };
   #closing = false;
   #deleted = false;
   #offline: string | undefined;
   /** The epoch this log leads in; undefined: it takes no appends. */
   #leaderEpoch: number | undefined;
-  #logStartOffset: number;
-  #logEndOffset: number;
-  #flushedOffset: number;
-  #highWatermark: number;
+  /** The epoch in which it follows another broker's; undefined: it takes no batches of a leader. */
+  #followedEpoch: number | undefined;
 
   constructor(
     context: LogContext,
     identity: LogIdentity,
     config: TopicConfig,
     recovered: RecoveredLog,
-    checkpointLogStarts: CheckpointLogStarts,
+    checkpoints: Checkpoints,
   ) {
     this.#context = context;
     this.identity = identity;
-    this.#config = config;
-    this.#checkpointLogStarts = checkpointLogStarts;
     this.#writer = new LogWriter(context.settings.appendQueueBytesMax, () => this.#writeGroup());
-    this.#segments = new SegmentList(context, recovered.segments);
-    this.epochs = recovered.epochs;
-    this.#producers = recovered.producers;
     this.#flushTimer = new FlushTimer(context.clock, () => this.flush());
-    this.#logStartOffset = recovered.logStartOffset;
-    this.#logEndOffset = recovered.logEndOffset;
-    this.#flushedOffset = recovered.logEndOffset;
-    this.#highWatermark = recovered.highWatermark;
-    const compactedInside = {
-      segments: this.#segments,
-      config: () => this.#config,
-      onWriter: (run: () => Promise<void>) => this.#onWriter(run),
-    };
+    const stored = new StoredLog(context, identity, config, recovered, checkpoints, this.#flushTimer);
+    this.#stored = stored;
+    const onWriter = <T>(run: () => Promise<T>) => this.#onWriter(run);
+    const compactedInside = { segments: stored.segments, config: () => stored.config, onWriter };
     this.compaction = new LogCompaction(context, this, compactedInside, recovered.cleanedTo);
+    const { compaction } = this;
+    const followedEpoch = () => this.#followedEpoch;
+    this.replica = new ReplicaLog(context, stored, { compaction, readers: this.#readers, onWriter, followedEpoch });
   }
 
+  get epochs(): LeaderEpochCache {
+    return this.#stored.epochs;
+  }
   get logStartOffset(): number {
-    return this.#logStartOffset;
+    return this.#stored.logStartOffset;
   }
   /** The offset the next record gets. */
   get logEndOffset(): number {
-    return this.#logEndOffset;
+    return this.#stored.logEndOffset;
   }
   /** Everything below survives a power cut: what recovery may rely on. */
   get flushedOffset(): number {
-    return this.#flushedOffset;
+    return this.#stored.flushedOffset;
   }
   get highWatermark(): number {
-    return this.#highWatermark;
+    return this.#stored.highWatermark;
   }
   get leaderEpoch(): number | undefined {
     return this.#leaderEpoch;
   }
   get sizeBytes(): number {
-    return this.#segments.sizeBytes;
+    return this.#stored.segments.sizeBytes;
   }
   get segmentCount(): number {
-    return this.#segments.count;
+    return this.#stored.segments.count;
   }
   /** Why it is offline; undefined while it is not. */
   get offline(): string | undefined {
@@ -102,7 +95,7 @@ export class PartitionLog {
   }
   /** What this replica counts for in the high watermark: what a power cut leaves, or all it has if the topic is relaxed. */
   get acknowledgedOffset(): number {
-    return this.#isStrict ? this.#flushedOffset : this.#logEndOffset;
+    return this.#stored.acknowledgedOffset;
   }
 
   listen(listener: LogListener): void {
@@ -112,8 +105,21 @@ export class PartitionLog {
   /** Takes appends from now on, stamped with `epoch`, whose beginning is durable when this returns. */
   becomeLeader(epoch: number): Promise<void> {
     return this.#onWriter(async () => {
-      await this.epochs.begin(epoch, this.#logEndOffset);
+      await this.epochs.begin(epoch, this.logEndOffset);
+      this.#followedEpoch = undefined;
       this.#leaderEpoch = epoch;
+    });
+  }
+
+  /**
+   * Leads no longer, from the call on: appends that wait are refused, nothing of theirs is in the log. What is being written is finished
+   * and answered as ever. When it resolves the writer is quiet, and `replica` takes what the leader of `leaderEpoch` sends.
+   */
+  becomeFollower(leaderEpoch: number): Promise<void> {
+    this.#stopLeading();
+    return this.#onWriter(async () => {
+      this.#stopLeading();
+      this.#followedEpoch = leaderEpoch;
     });
   }
 
@@ -121,8 +127,7 @@ export class PartitionLog {
   append(batch: Uint8Array, header: BatchHeader, expectedOffset?: number): Promise<AppendInfo> {
     return new Promise((resolve, reject) => {
       if (this.#offline !== undefined || this.#closing) throw this.#refusal();
-      if (this.#leaderEpoch === undefined)
-        throw new BrokerError("NOT_LEADER_OR_FOLLOWER", `${this.#name} is not led here at the moment`);
+      if (this.#leaderEpoch === undefined) throw this.#notLed();
       if (this.#context.diskGuard.low) throw this.#context.diskGuard.refusal();
       this.#writer.append({ batch, header, expectedOffset, resolve, reject });
     });
@@ -133,14 +138,12 @@ export class PartitionLog {
    * OFFSET_OUT_OF_RANGE below the log start and above the log end.
    */
   async read(offset: number, bytesMax: number, endOffset: number): Promise<Uint8Array> {
-    if (offset < this.#logStartOffset || offset > this.#logEndOffset) throw this.outOfRange(offset);
-    assert(
-      endOffset <= this.#logEndOffset,
-      `${this.#name}: a read up to ${endOffset} ends beyond ${this.#logEndOffset}`,
-    );
+    if (offset < this.logStartOffset || offset > this.logEndOffset) throw this.outOfRange(offset);
+    // A bound above the end is from before the log was cut: what came since may not be what it was meant for.
+    const bound = endOffset <= this.logEndOffset ? endOffset : this.highWatermark;
     const { mayHaveGaps } = this.compaction;
-    const rules = { mayHaveGaps, logStartOffset: () => this.#logStartOffset };
-    const bytes = await this.#guarded(() => this.#segments.read(offset, bytesMax, endOffset, rules));
+    const rules = { mayHaveGaps, logStartOffset: () => this.logStartOffset };
+    const bytes = await this.#guarded(() => this.#stored.segments.read(offset, bytesMax, bound, rules));
     if (bytes === overtaken) throw this.outOfRange(offset);
     return bytes;
   }
@@ -150,61 +153,44 @@ export class PartitionLog {
    * Which of its records it is, and whether one at or above `fromOffset` is, only its records tell.
    */
   async findTimestamp(timestamp: number, fromOffset: number, endOffset: number): Promise<Uint8Array | undefined> {
-    return this.#guarded(() => this.#segments.findTimestamp(timestamp, fromOffset, endOffset));
+    return this.#guarded(() => this.#stored.segments.findTimestamp(timestamp, fromOffset, endOffset));
   }
 
   producers(): readonly ProducerEntry[] {
-    return [...this.#producers.entries()];
+    return [...this.#stored.producers.entries()];
   }
 
   /** Told by replication: everything below `offset` is committed. */
   advanceHighWatermark(offset: number): void {
-    assert(
-      offset <= this.acknowledgedOffset,
-      `${this.#name}: high watermark ${offset} above ${this.acknowledgedOffset}`,
-    );
-    if (offset > this.#highWatermark) this.#highWatermark = offset;
+    this.#stored.advanceHighWatermark(offset);
   }
 
   /** Raises the log start to `offset`, durably; whole segments below it go with the next retention. */
   deleteRecordsBefore(offset: number): Promise<number> {
     return this.#onWriter(async () => {
-      if (offset > this.#highWatermark) throw this.outOfRange(offset);
-      if (offset > this.#flushedOffset) await this.#flush(); // else a power cut could leave an end below the start
-      if (await this.#raiseLogStart(offset)) await this.#forgetBelowStart();
-      return this.#logStartOffset;
+      if (offset > this.highWatermark) throw this.outOfRange(offset);
+      await this.#stored.removeBefore(offset);
+      return this.logStartOffset;
     });
   }
 
   /** Lets go of the segments that are due, and of producers not seen for long. */
   async applyRetention(): Promise<number> {
-    await this.#guarded(() => this.#segments.loadTimestamps()); // beside the writer, which need not wait for it
-    return this.#onWriter(async () => {
-      this.#producers.forgetOld(this.#context.clock.monotonicMs());
-      const { logStartOffset, highWatermark, logEndOffset } = this;
-      const bounds = { logStartOffset, highWatermark, logEndOffset, nowMs: this.#context.clock.nowMs() };
-      let due = await this.#segments.dueFor(retentionRules(this.#config), bounds);
-      if (due === 0) return 0;
-      if (due === this.#segments.count) await this.#roll();
-      due = Math.min(due, this.#segments.count - 1);
-      await this.#raiseLogStart(this.#segments.baseOffsetOf(due));
-      await this.#segments.removeOldest(due);
-      await this.#forgetBelowStart();
-      return due;
-    });
+    await this.#guarded(() => this.#stored.segments.loadTimestamps()); // beside the writer, which need not wait for it
+    return this.#onWriter(() => this.#stored.applyRetention());
   }
 
   /** From now on this config holds. A topic that becomes strict has everything it acknowledged synced when this returns. */
   changeConfig(config: TopicConfig): Promise<void> {
     return this.#onWriter(async () => {
-      this.#config = config;
-      if (this.#isStrict && this.#flushedOffset < this.#logEndOffset) await this.#flush();
+      this.#stored.config = config;
+      if (this.#stored.isStrict) await this.#stored.flushRest();
     });
   }
 
   /** Syncs what is written and advances the recovery point to it; indexes above it are made again after a crash. */
   flush(): Promise<void> {
-    return this.#onWriter(() => this.#flush());
+    return this.#onWriter(() => this.#stored.flush());
   }
 
   /**
@@ -217,9 +203,9 @@ export class PartitionLog {
     await this.#writer.run(async () => {
       await this.#writer.drain();
       this.#flushTimer.cancel();
-      if (this.#offline === undefined) await this.#storing(() => this.#closeClean()).catch(() => {}); // offline now, and logged
+      if (this.#offline === undefined) await this.#storing(() => this.#stored.sealForStop()).catch(() => {}); // offline now, and logged
     });
-    await this.#segments.close();
+    await this.#stored.segments.close();
     return this.#offline === undefined;
   }
 
@@ -230,7 +216,7 @@ export class PartitionLog {
     this.#writer.queue.rejectAll(this.#refusal());
     await this.compaction.stop();
     await this.#writer.run(async () => this.#flushTimer.cancel());
-    await this.#segments.abandon();
+    await this.#stored.segments.abandon();
   }
 
   outOfRange(offset: number): BrokerError {
@@ -238,11 +224,16 @@ export class PartitionLog {
   }
 
   get #name(): string {
-    return `${this.identity.topic}-${this.identity.partition}`;
+    return this.#stored.name;
   }
 
-  get #isStrict(): boolean {
-    return this.#config.flushMessages === 1;
+  #notLed(): BrokerError {
+    return new BrokerError("NOT_LEADER_OR_FOLLOWER", `${this.#name} is not led here at the moment`);
+  }
+
+  #stopLeading(): void {
+    this.#leaderEpoch = undefined;
+    this.#writer.queue.rejectAll(this.#notLed());
   }
 
   #onWriter<T>(run: () => Promise<T>): Promise<T> {
@@ -255,9 +246,12 @@ export class PartitionLog {
   async #writeGroup(): Promise<void> {
     let group: WriteGroup | undefined;
     try {
-      if (this.#mustRoll(this.#writer.queue.peek()!.header)) await this.#roll();
+      if (this.#mustRoll(this.#writer.queue.peek()!.header)) await this.#stored.roll();
       group = this.#gather();
-      if (group.chunks.length > 0) await this.#store(group);
+      if (group.chunks.length > 0) {
+        await this.#stored.write(group);
+        this.#listener.advanced();
+      }
       group.succeed();
     } catch (error) {
       this.#goOffline(error);
@@ -265,14 +259,14 @@ export class PartitionLog {
     }
   }
 
-  /** Takes from the queue what one write may hold. */
+  /** Takes from the queue what one write may hold: nothing when leadership ended meanwhile. */
   #gather(): WriteGroup {
     const { clock, codecs, settings, observer } = this.#context;
     const group = new WriteGroup({
-      logEndOffset: this.#logEndOffset,
+      logEndOffset: this.logEndOffset,
       leaderEpoch: this.#leaderEpoch!,
-      producers: this.#producers,
-      logAppendTime: this.#config.messageTimestampType === "LogAppendTime" ? clock.nowMs() : undefined,
+      producers: this.#stored.producers,
+      logAppendTime: this.#stored.config.messageTimestampType === "LogAppendTime" ? clock.nowMs() : undefined,
       monotonicMs: clock.monotonicMs(),
       codecs,
     });
@@ -288,77 +282,19 @@ export class PartitionLog {
     return group;
   }
 
-  async #store(group: WriteGroup): Promise<void> {
-    const { clock, observer } = this.#context;
-    const started = clock.monotonicMs();
-    await this.#segments.active.append(group.chunks, group.headers, this.#config.indexIntervalBytes);
-    group.remember();
-    this.#logEndOffset = group.endOffset;
-    observer.groupWritten(group.chunks.length, group.bytes, clock.monotonicMs() - started);
-    if (this.#logEndOffset - this.#flushedOffset >= this.#config.flushMessages) await this.#flush();
-    else this.#flushTimer.arm(this.#config.flushMs);
-    this.#listener.advanced();
-  }
-
-  async #flush(): Promise<void> {
-    const { clock, observer } = this.#context;
-    const started = clock.monotonicMs();
-    const upTo = this.#logEndOffset;
-    await this.#segments.active.sync();
-    this.#flushedOffset = upTo;
-    observer.synced(clock.monotonicMs() - started);
-  }
-
   /** Whether `header` has to begin a new segment, when `group` is to be written before it. */
   #mustRoll(header: BatchHeader, group?: WriteGroup): boolean {
-    const lastOffset = (group?.endOffset ?? this.#logEndOffset) + header.lastOffsetDelta;
-    const nowMs = this.#context.clock.nowMs();
-    return mustRoll(this.#segments.active, this.#config, header, group?.bytes ?? 0, lastOffset, nowMs);
-  }
-
-  async #roll(): Promise<void> {
-    if (this.#flushedOffset < this.#logEndOffset) await this.#flush();
-    const { directory, topic, partition } = this.identity;
-    const baseOffset = this.#logEndOffset;
-    this.#segments.push(
-      await beginNextSegment(this.#context, directory, this.#segments.active, this.#producers, baseOffset),
-    );
-    this.#context.logger.info({ topic, partition, baseOffset }, "rolled to a new segment");
-  }
-
-  async #closeClean(): Promise<void> {
-    if (this.#flushedOffset < this.#logEndOffset) await this.#flush();
-    const { directory } = this.identity;
-    await writeSealFiles(this.#context, directory, this.#segments.active, this.#producers, this.#logEndOffset);
-    await this.#context.disk.syncDir(directory);
-  }
-
-  /** Durable when it returns. When that fails nothing of the log is harmed: it starts where it did and stays online. */
-  async #raiseLogStart(offset: number): Promise<boolean> {
-    const before = this.#logStartOffset;
-    if (offset <= before) return false;
-    this.#logStartOffset = offset;
-    try {
-      await this.#checkpointLogStarts();
-      return true;
-    } catch (cause) {
-      this.#logStartOffset = before;
-      throw new BrokerError("KAFKA_STORAGE_ERROR", `the log start of ${this.#name} cannot be stored`, { cause });
-    }
-  }
-
-  /** Snapshots and epochs that only concern offsets below the log start. */
-  async #forgetBelowStart(): Promise<void> {
-    const first = this.#segments.firstOffset;
-    await removeSnapshots(this.#context.disk, this.identity.directory, (offset) => offset < first);
-    if (this.epochs.truncateFromStart(this.#logStartOffset)) await this.epochs.write();
+    const lastOffset = (group?.endOffset ?? this.logEndOffset) + header.lastOffsetDelta;
+    return this.#stored.mustRoll(header, group?.bytes ?? 0, lastOffset);
   }
 
   /** Runs what only reads: damage it meets takes the log offline. */
   async #guarded<T>(read: () => Promise<T>): Promise<T> {
-    if (this.#offline !== undefined || this.#closing) throw this.#refusal();
     try {
-      return await read();
+      return await this.#readers.read(() => {
+        if (this.#offline !== undefined || this.#closing) throw this.#refusal();
+        return read();
+      });
     } catch (error) {
       if (error instanceof BrokerError) throw error;
       if (this.#closing) throw this.#refusal(); // the files were closed under it
@@ -385,9 +321,10 @@ export class PartitionLog {
     if (this.#offline !== undefined) return;
     this.#offline = error instanceof Error ? error.message : String(error);
     this.#leaderEpoch = undefined;
+    this.#followedEpoch = undefined;
     const { topic, partition } = this.identity;
     this.#context.logger.error(
-      { err: error, topic, partition, logEndOffset: this.#logEndOffset, flushedOffset: this.#flushedOffset },
+      { err: error, topic, partition, logEndOffset: this.logEndOffset, flushedOffset: this.flushedOffset },
       "partition is offline: its storage failed; restart the broker to recover it",
     );
     this.#writer.queue.rejectAll(this.#refusal());

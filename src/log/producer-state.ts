@@ -187,7 +187,9 @@ export class StagedProducers {
   /** `header` with the offsets it will have. */
   stage(header: BatchHeader): void {
     if (header.producerId === noProducerId) return;
-    this.#staged.set(header.producerId, withBatch(this.#held(header.producerId), header, this.#nowMs));
+    const entry = withBatch(this.#held(header.producerId), header, this.#nowMs);
+    this.#staged.delete(header.producerId); // in the order they were last seen, as recovery and replicas replay them
+    this.#staged.set(header.producerId, entry);
   }
 
   /** The group is written. */

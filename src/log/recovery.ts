@@ -315,7 +315,9 @@ class Recovery {
     this.#lastEpoch = header.partitionLeaderEpoch;
     this.#nextOffset = header.lastOffset + 1;
     const epoch = header.partitionLeaderEpoch;
-    if (epoch >= 0 && this.#epochs.assign(epoch, header.baseOffset)) this.#epochsChanged = true;
+    // Below the log start epochs are forgotten on purpose: noted again they would gainsay the batches behind them.
+    const counts = epoch >= 0 && header.lastOffset >= (this.#input.logStartOffset ?? 0);
+    if (counts && this.#epochs.assign(epoch, header.baseOffset)) this.#epochsChanged = true;
   }
 
   /** Bad bytes from `position` on: cut a torn write off, or say that the log is damaged. */

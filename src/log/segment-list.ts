@@ -83,6 +83,11 @@ export class SegmentList {
     }
   }
 
+  /** The one that holds `offset`, if any does, and those behind it. */
+  from(offset: number): readonly Segment[] {
+    return this.#segments.slice(this.#indexOf(offset));
+  }
+
   /** All but the active one. */
   sealed(): readonly Segment[] {
     return this.#segments.slice(0, -1);
@@ -98,7 +103,16 @@ export class SegmentList {
   replace(before: readonly Segment[], after: readonly Segment[]): void {
     assert(this.holds(before), "segments are replaced that are not there");
     this.#segments.splice(this.#segments.indexOf(before[0]!), before.length, ...after);
-    for (const segment of before) {
+    this.#closeLater(before);
+  }
+
+  /** From now on these are the log; those before are closed once their readers are done. */
+  replaceAll(segments: readonly Segment[]): void {
+    this.#closeLater(this.#segments.splice(0, this.#segments.length, ...segments));
+  }
+
+  #closeLater(segments: readonly Segment[]): void {
+    for (const segment of segments) {
       const closing = segment
         .close()
         .catch((error) => this.#context.logger.warn({ err: error, segment: segment.path }, "a replaced segment's file"))
@@ -145,10 +159,15 @@ export class SegmentList {
     }
   }
 
-  /** Removes what waits to be removed, and closes all files once their readers are done. */
-  async close(): Promise<void> {
+  /** Removes what waits to be removed. */
+  async finishRemovals(): Promise<void> {
     for (const remove of [...this.#removals.keys()]) await remove();
     await Promise.all(this.#removing);
+  }
+
+  /** Removes what waits to be removed, and closes all files once their readers are done. */
+  async close(): Promise<void> {
+    await this.finishRemovals();
     await Promise.all(this.#segments.map((segment) => segment.close()));
   }
 

@@ -7,7 +7,7 @@ import type { DiskFile } from "../io/disk.ts";
 import type { BatchHeader } from "../protocol/record-batch.ts";
 import { batchHeaderBytes, batchSizeAt, lastOffsetAt, readBatchHeader, viewOf } from "../protocol/record-batch.ts";
 import { scanBatches } from "./batch-scan.ts";
-import { lastWhole, SegmentCorruptError, skipTo, soundBatches } from "./batch-walk.ts";
+import { lastWhole, notInSegment, SegmentCorruptError, skipTo, soundBatches } from "./batch-walk.ts";
 import { segmentFileName } from "./file-names.ts";
 import { type Indexes, readIndexFiles, writeIndexFiles } from "./index-files.ts";
 import type { LogContext } from "./log-context.ts";
@@ -190,7 +190,7 @@ export class Segment {
             );
           continue;
         }
-        if (!mayHaveGaps && readBatchHeader(view, start).baseOffset > offset) throw this.#isNotIn(offset);
+        if (!mayHaveGaps && readBatchHeader(view, start).baseOffset > offset) throw notInSegment(this.path, offset);
         const end = lastWhole(view, start, bytesMax, endOffset);
         if (end === start && lastOffsetAt(view, start) >= endOffset) return new Uint8Array(0);
         const batches =
@@ -199,7 +199,7 @@ export class Segment {
             : await this.#readAt(position + start, batchSizeAt(view, start), endPosition);
         return soundBatches(batches, mayHaveGaps, this.#context.codecs, this.path);
       }
-      if (!mayHaveGaps && offset < endOffset) throw this.#isNotIn(offset);
+      if (!mayHaveGaps && offset < endOffset) throw notInSegment(this.path, offset);
       return new Uint8Array(0);
     });
   }
@@ -242,26 +242,30 @@ export class Segment {
     });
   }
 
+  /** Where to begin to look for the batch that holds `offset`: by the index, which may be wrong. */
+  async positionBefore(offset: number): Promise<number> {
+    return (await this.#loadIndexes()).offsets.positionBefore(offset);
+  }
+
   /** Removes the files; the batches can be read by those who do until close. */
   async remove(): Promise<void> {
     this.#isAside = true;
-    for (const kind of [".index", ".timeindex", ".log"] as const) {
-      const path = `${this.#directory}/${segmentFileName(this.baseOffset, kind)}`;
-      if (await this.#context.disk.stat(path)) await this.#context.disk.removeFile(path);
-    }
+    for (const path of await this.#filesOf(".index", ".timeindex", ".log")) await this.#context.disk.removeFile(path);
   }
 
   /** Renames the files out of the way; they can be read by those who do until close. */
   async renameAside(suffix: string): Promise<readonly string[]> {
     this.#isAside = true;
-    const renamed: string[] = [];
-    for (const kind of [".log", ".index", ".timeindex"] as const) {
-      const path = `${this.#directory}/${segmentFileName(this.baseOffset, kind)}`;
-      if (!(await this.#context.disk.stat(path))) continue;
-      await this.#context.disk.rename(path, path + suffix);
-      renamed.push(path + suffix);
-    }
-    return renamed;
+    const paths = await this.#filesOf(".log", ".index", ".timeindex");
+    for (const path of paths) await this.#context.disk.rename(path, path + suffix);
+    return paths.map((path) => path + suffix);
+  }
+
+  /** Those that are there. */
+  async #filesOf(...kinds: readonly (".log" | ".index" | ".timeindex")[]): Promise<string[]> {
+    const paths = kinds.map((kind) => `${this.#directory}/${segmentFileName(this.baseOffset, kind)}`);
+    const stats = await Promise.all(paths.map((path) => this.#context.disk.stat(path)));
+    return paths.filter((_path, i) => stats[i] !== undefined);
   }
 
   /** Resolves once the last reader is done and the file is closed. */
@@ -300,10 +304,6 @@ export class Segment {
   #requireBefore({ baseOffset }: BatchHeader, offset: number, position: number): void {
     if (baseOffset < this.baseOffset || baseOffset > offset)
       throw new SegmentCorruptError(`${this.path}: by its index offset ${offset} is at byte ${position} or behind`);
-  }
-
-  #isNotIn(offset: number): SegmentCorruptError {
-    return new SegmentCorruptError(`${this.path}: no batch holds offset ${offset}`);
   }
 
   async #readAt(position: number, length: number, endPosition = position + length): Promise<Uint8Array> {

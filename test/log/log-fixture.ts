@@ -5,7 +5,7 @@ import { nodeCodecs } from "../../src/io/codecs.ts";
 import type { Disk } from "../../src/io/disk.ts";
 import { silentLogger } from "../../src/io/logger.ts";
 import { IndexMemory } from "../../src/log/index-memory.ts";
-import { type LogContext, silentObserver } from "../../src/log/log-context.ts";
+import { type Checkpoints, type LogContext, silentObserver } from "../../src/log/log-context.ts";
 import { PartitionLog } from "../../src/log/partition-log.ts";
 import { type RecoveryInput, recoverLog } from "../../src/log/recovery.ts";
 import { Segment } from "../../src/log/segment.ts";
@@ -48,6 +48,9 @@ export const compactionSettings = {
   decompressedBytesMax: 1024 * 1024,
 };
 
+/** Of a log that is looked at alone. */
+export const noCheckpoints: Checkpoints = { async writeAll() {}, async writeLogStarts() {}, async writeCleaned() {} };
+
 export const directory = "data/t-0";
 export const identity = { topic: "t", topicId: "AAAAAAAAAAAAAAAAAAAAAA", partition: 0, directory };
 
@@ -82,7 +85,7 @@ export async function openLog(
     ...known,
   };
   const recovered = await recoverLog(context, input);
-  const log = new PartitionLog(context, identity, config, recovered, async () => {});
+  const log = new PartitionLog(context, identity, config, recovered, noCheckpoints);
   log.listen({ advanced: () => log.advanceHighWatermark(log.acknowledgedOffset), wentOffline() {} });
   log.advanceHighWatermark(log.acknowledgedOffset);
   return log;

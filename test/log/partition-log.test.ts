@@ -5,7 +5,7 @@ import { recoverLog } from "../../src/log/recovery.ts";
 import { topicConfig } from "../../src/log/topic-config.ts";
 import { batchSizeAt, hasValidCrc, isLogAppendTime, readBatchHeader, viewOf } from "../../src/protocol/record-batch.ts";
 import { settled } from "../simulation/simulated-clock.ts";
-import { append, batchOf, codecs, directory, identity, openLog, readAll } from "./log-fixture.ts";
+import { append, batchOf, codecs, directory, identity, noCheckpoints, openLog, readAll } from "./log-fixture.ts";
 import { GatedDisk, LogWorld } from "./log-world.ts";
 
 const of = (count: number, size = 1) => Array.from({ length: count }, (_, i) => `${i}`.padStart(size, "x"));
@@ -512,7 +512,10 @@ describe("retention", () => {
     const input = { identity, config, clean: false, recoveryPoint: 0, highWatermark: 5, logStartOffset: undefined };
     const recovered = await recoverLog(world.context, input);
     const seen: string[] = [];
-    const log = new PartitionLog(world.context, identity, config, recovered, async () => void seen.push("checkpoint"));
+    const log = new PartitionLog(world.context, identity, config, recovered, {
+      ...noCheckpoints,
+      writeLogStarts: async () => void seen.push("checkpoint"),
+    });
     world.disk.onOperation = ({ kind }) => void (kind === "rename" && seen.push("rename"));
     await log.applyRetention();
     expect(seen[0]).toBe("checkpoint");
@@ -526,7 +529,7 @@ describe("retention", () => {
     const config = topicConfig({ "segment.bytes": 1024, "retention.ms": 0 });
     const input = { identity, config, clean: false, recoveryPoint: 0, highWatermark: 3, logStartOffset: undefined };
     const recovered = await recoverLog(world.context, input);
-    const behind = new PartitionLog(world.context, identity, config, recovered, async () => {});
+    const behind = new PartitionLog(world.context, identity, config, recovered, noCheckpoints);
     expect(await behind.applyRetention()).toBe(3);
     expect([behind.logStartOffset, behind.highWatermark, log.logEndOffset]).toEqual([3, 3, 5]);
   });
@@ -552,8 +555,11 @@ describe("retention", () => {
     const input = { identity, config, clean: false, recoveryPoint: 0, highWatermark: 5, logStartOffset: undefined };
     const recovered = await recoverLog(world.context, input);
     let full = true;
-    const log = new PartitionLog(world.context, identity, config, recovered, async () => {
-      if (full) throw new DiskError("ENOSPC", "create", "data/log-start-offset-checkpoint.tmp");
+    const log = new PartitionLog(world.context, identity, config, recovered, {
+      ...noCheckpoints,
+      async writeLogStarts() {
+        if (full) throw new DiskError("ENOSPC", "create", "data/log-start-offset-checkpoint.tmp");
+      },
     });
     await expect(log.applyRetention()).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });
     await expect(log.deleteRecordsBefore(3)).rejects.toMatchObject({ code: "KAFKA_STORAGE_ERROR" });

@@ -9,6 +9,7 @@ import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
 import { testingMutations } from "./testing.ts";
+import { replicaLogMutations } from "./replica-log.ts";
 
 export const mutations: readonly Mutation[] = [
   ...brokerMutations,
@@ -19,4 +20,5 @@ export const mutations: readonly Mutation[] = [
   ...logMutations,
   ...protocolMutations,
   ...testingMutations,
+  ...replicaLogMutations,
 ];

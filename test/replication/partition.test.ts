@@ -6,7 +6,7 @@ import { BrokerError } from "../../src/protocol/error-codes.ts";
 import { readBatchHeader, viewOf } from "../../src/protocol/record-batch.ts";
 import { OffsetWaiters } from "../../src/replication/offset-waiters.ts";
 import { type Acks, Partition } from "../../src/replication/partition.ts";
-import { type BatchSketch, batchOf, identity } from "../log/log-fixture.ts";
+import { type BatchSketch, batchOf, identity, noCheckpoints } from "../log/log-fixture.ts";
 import { LogWorld } from "../log/log-world.ts";
 
 async function partitionOn(world: LogWorld, overrides: Record<string, unknown> = {}, epoch = 0): Promise<Partition> {
@@ -14,7 +14,7 @@ async function partitionOn(world: LogWorld, overrides: Record<string, unknown> =
   const unknown = { recoveryPoint: undefined, highWatermark: undefined, logStartOffset: undefined };
   const recovered = await recoverLog(world.context, { identity, config, clean: false, ...unknown });
   const partition = new Partition(
-    new PartitionLog(world.context, identity, config, recovered, async () => {}),
+    new PartitionLog(world.context, identity, config, recovered, noCheckpoints),
     world.clock,
   );
   await partition.lead(epoch);

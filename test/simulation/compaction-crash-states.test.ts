@@ -16,6 +16,7 @@ import {
 } from "../../src/protocol/record-batch.ts";
 import { appendKeyed, type KeyedRecord, readBatches } from "../log/compaction-world.ts";
 import { codecs, logContext, makeLogFolder, openLog } from "../log/log-fixture.ts";
+import { cut, endsOf, fingerprintOf, pointsOf, restarted } from "./crash-points.ts";
 import type { DiskOperation } from "./disk-operations.ts";
 import { LawBroken } from "./laws/law-broken.ts";
 import { SimulatedClock } from "./simulated-clock.ts";
@@ -159,34 +160,6 @@ async function look(log: PartitionLog, written: readonly Written[]): Promise<str
   return JSON.stringify([shown, producers.sort()]);
 }
 
-/** The first `sync` after which nothing of the swap may be lost needs no telling: every end is looked at. */
-async function pointsOf(disk: SimulatedDisk, run: () => Promise<unknown>) {
-  const points: { disk: SimulatedDisk; operation: DiskOperation | undefined }[] = [];
-  disk.onOperation = (operation) => {
-    if (operation.changes) points.push({ disk: disk.copy(), operation });
-  };
-  await run();
-  disk.onOperation = undefined;
-  points.push({ disk: disk.copy(), operation: undefined });
-  return points;
-}
-
-function* endsOf(point: SimulatedDisk, operation: DiskOperation | undefined): Generator<[string, SimulatedDisk]> {
-  const size = operation?.kind === "append" ? (operation.bytes ?? 0) : 0;
-  for (const bytes of new Set([0, 1, size >> 1])) {
-    const killed = point.copy();
-    killed.kill(Math.min(bytes, size));
-    yield [`kill after ${bytes} bytes`, killed];
-  }
-  const stopped = point.copy();
-  stopped.kill();
-  for (const choice of stopped.powerCutChoices()) {
-    const cut = stopped.copy();
-    cut.powerCut(choice);
-    yield [JSON.stringify(choice), cut];
-  }
-}
-
 test.each(workloads)("$name: every crash", { timeout: 60_000 }, async (workload) => {
   const { disk, written } = await prepared(workload);
   const undisturbed = await open(disk.copy(), 1);
@@ -201,9 +174,7 @@ test.each(workloads)("$name: every crash", { timeout: 60_000 }, async (workload)
   let states = 0;
   for (const { disk: point, operation } of points)
     for (const [end, ended] of endsOf(point, operation)) {
-      const synced = ended.copy();
-      synced.powerCut({ keep: "nothing" });
-      const key = `${ended.fingerprint()} ${synced.fingerprint()}`;
+      const key = fingerprintOf(ended);
       if (seen.has(key)) continue;
       seen.add(key);
       states += 1;
@@ -241,18 +212,6 @@ async function recoverAndGoOn(
   if ((await look(log, written)) !== final) throw new LawBroken("L1", "the next round ends elsewhere");
   const { log: last } = await open(cut(second), 5);
   if ((await look(last, written)) !== final) throw new LawBroken("L1", "what was compacted is not durable");
-}
-
-function restarted(disk: SimulatedDisk): SimulatedDisk {
-  const copy = disk.copy();
-  copy.kill();
-  return copy;
-}
-
-function cut(disk: SimulatedDisk): SimulatedDisk {
-  const copy = restarted(disk);
-  copy.powerCut({ keep: "nothing" });
-  return copy;
 }
 
 test.each(workloads)("$name: every operation fails once", { timeout: 60_000 }, async (workload) => {
