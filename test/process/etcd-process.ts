@@ -1,0 +1,150 @@
+// etcd under test: one member or more on free loopback ports and folders of their own. A test ends what it started, by `await
+// using` or end(), and at the latest when the test's own process ends.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { TemporaryFolder } from "./temporary-folder.ts";
+
+/** Short, so that a lost leader is soon replaced; long enough for a machine that is busy. */
+const heartbeatMs = 50;
+const electionMs = 500;
+const startMsMax = 20_000;
+const textMax = 200_000;
+
+/** Paths of PEM files. */
+export interface EtcdTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface EtcdOptions {
+  readonly members?: number;
+  /** Clients must show a certificate of the authority. */
+  readonly tls?: EtcdTls;
+}
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+process.once("SIGTERM", () => process.exit(143));
+process.once("disconnect", () => process.exit(1));
+
+export class EtcdMember {
+  readonly url: string;
+  readonly #args: readonly string[];
+  #child: ChildProcess | undefined;
+  #exited: Promise<unknown> = Promise.resolve();
+  #text = "";
+
+  constructor(url: string, args: readonly string[]) {
+    this.url = url;
+    this.#args = args;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  start(): void {
+    const env = Object.entries(process.env).filter(([name]) => !name.startsWith("ETCD_"));
+    const child = spawn("etcd", this.#args, { stdio: ["ignore", "pipe", "pipe"], env: Object.fromEntries(env) });
+    running.add(child);
+    for (const output of [child.stdout, child.stderr])
+      output.on("data", (chunk) => {
+        this.#text = (this.#text + chunk).slice(-textMax);
+      });
+    this.#exited = once(child, "close").then(() => running.delete(child));
+    this.#child = child;
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  pause(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child?.kill("SIGCONT");
+  }
+}
+
+export class Etcd {
+  readonly members: readonly EtcdMember[];
+  readonly #folder: TemporaryFolder;
+
+  private constructor(members: readonly EtcdMember[], folder: TemporaryFolder) {
+    this.members = members;
+    this.#folder = folder;
+  }
+
+  /** Resolves when it has a leader and all members say that they are well. */
+  static async start(options: EtcdOptions = {}): Promise<Etcd> {
+    const count = options.members ?? 1;
+    const ports = await freePorts(2 * count);
+    const folder = new TemporaryFolder();
+    const peerUrl = (index: number) => `http://127.0.0.1:${ports[2 * index + 1]}`;
+    const scheme = options.tls ? "https" : "http";
+    const cluster = Array.from({ length: count }, (_, index) => `m${index}=${peerUrl(index)}`).join(",");
+    const members = Array.from({ length: count }, (_, index) => {
+      const url = `${scheme}://127.0.0.1:${ports[2 * index]}`;
+      const args = [
+        ...["--name", `m${index}`, "--data-dir", `${folder.path}/m${index}`],
+        ...["--listen-client-urls", url, "--advertise-client-urls", url],
+        ...["--listen-peer-urls", peerUrl(index), "--initial-advertise-peer-urls", peerUrl(index)],
+        ...["--initial-cluster", cluster, "--initial-cluster-token", folder.path],
+        ...["--heartbeat-interval", `${heartbeatMs}`, "--election-timeout", `${electionMs}`],
+        ...(options.tls ? tlsArgs(options.tls) : []),
+      ];
+      return new EtcdMember(url, args);
+    });
+    const etcd = new Etcd(members, folder);
+    for (const member of members) member.start();
+    await Promise.all(members.map(isServing));
+    return etcd;
+  }
+
+  get urls(): string[] {
+    return this.members.map(({ url }) => url);
+  }
+
+  async end(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.kill()));
+    this.#folder[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+}
+
+function tlsArgs({ ca, cert, key }: EtcdTls): string[] {
+  return ["--cert-file", cert, "--key-file", key, "--trusted-ca-file", ca, "--client-cert-auth"];
+}
+
+async function isServing(member: EtcdMember): Promise<void> {
+  const until = performance.now() + startMsMax;
+  while (!member.text.includes("serving") || !/serving.*client requests/.test(member.text)) {
+    if (performance.now() > until) throw new Error(`etcd did not start:\n${member.text}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** All held at once while they are chosen, so that no two are the same. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => once(server.close(), "close")));
+  return ports;
+}
