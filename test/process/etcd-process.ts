@@ -4,6 +4,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
+import { EtcdStore, type EtcdStoreLimits, type EtcdStoreOptions } from "../../src/cluster/etcd-store.ts";
+import { NodeClock } from "../../src/io/node-clock.ts";
+import { NodeHttpClient } from "../../src/io/node-http-client.ts";
+import { NodeRandom } from "../../src/io/node-random.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 
 /** Short, so that a lost leader is soon replaced; long enough for a machine that is busy. */
@@ -121,6 +125,39 @@ export class Etcd {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end();
   }
+}
+
+/** `first` is the endpoint that is asked first; else it is drawn. */
+export function storeOn(
+  urls: readonly string[],
+  prefix: string,
+  limits: Partial<EtcdStoreLimits> = {},
+  first?: number,
+  more: Partial<EtcdStoreOptions> = {},
+): EtcdStore {
+  const drawn = new NodeRandom();
+  let isFirst = first !== undefined;
+  const fraction = () => {
+    if (!isFirst) return drawn.fraction();
+    isFirst = false;
+    return first! / urls.length;
+  };
+  const random = { fraction, bytes: (length: number) => drawn.bytes(length) };
+  return new EtcdStore({
+    endpoints: urls,
+    prefix,
+    http: new NodeHttpClient(),
+    clock: new NodeClock(),
+    random,
+    limits,
+    ...more,
+  });
+}
+
+/** One call, past the store; etcd's errors are answers too. */
+export async function etcdGateway(url: string, path: string, body: object): Promise<Record<string, unknown>> {
+  const answer = await fetch(`${url}${path}`, { method: "POST", body: JSON.stringify(body) });
+  return (await answer.json()) as Record<string, unknown>;
 }
 
 function tlsArgs({ ca, cert, key }: EtcdTls): string[] {

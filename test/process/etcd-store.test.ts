@@ -1,26 +1,13 @@
 // The store over a real etcd: the contract of all stores, and what only a real one shows.
 
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { EtcdStore, type EtcdStoreLimits } from "../../src/cluster/etcd-store.ts";
+import type { EtcdStore } from "../../src/cluster/etcd-store.ts";
 import type { MetadataStore, Operation, WatchHandler } from "../../src/cluster/metadata-store.ts";
-import { NodeClock } from "../../src/io/node-clock.ts";
-import { NodeHttpClient } from "../../src/io/node-http-client.ts";
-import { NodeRandom } from "../../src/io/node-random.ts";
 import { metadataStoreContract, type StoreUnderTest } from "../cluster/metadata-store.contract.ts";
 import { needs } from "../required-tools.ts";
-import { Etcd } from "./etcd-process.ts";
+import { Etcd, etcdGateway, storeOn } from "./etcd-process.ts";
 
 const put = (key: string, value: unknown): Operation => ({ kind: "put", key, value });
-
-function storeOn(urls: readonly string[], prefix: string, limits: Partial<EtcdStoreLimits> = {}): EtcdStore {
-  const http = new NodeHttpClient();
-  return new EtcdStore({ endpoints: urls, prefix, http, clock: new NodeClock(), random: new NodeRandom(), limits });
-}
-
-async function gateway(url: string, path: string, body: object): Promise<Record<string, unknown>> {
-  const answer = await fetch(`${url}${path}`, { method: "POST", body: JSON.stringify(body) });
-  return (await answer.json()) as Record<string, unknown>;
-}
 
 needs("etcd").describe("a store over etcd", () => {
   let etcd: Etcd;
@@ -47,7 +34,7 @@ needs("etcd").describe("a store over etcd", () => {
       forgetHistory: async () => {
         await history.now(); // its own watch must not be among those that come too late
         const { revision } = await history.store.range("");
-        await gateway(url, "/v3/kv/compaction", { revision: `${revision}`, physical: true });
+        await etcdGateway(url, "/v3/kv/compaction", { revision: `${revision}`, physical: true });
         watched.compacted(revision);
       },
       settle: async () => watched.toldAll(await history.now()),
@@ -190,7 +177,8 @@ class WatchedStore implements MetadataStore {
     for (const [lease, { deadlineMs }] of this.#leases) {
       if (deadlineMs > performance.now()) continue;
       await vi.waitFor(
-        async () => expect(await gateway(url, "/v3/lease/timetolive", { ID: `${lease}` })).toMatchObject({ TTL: "-1" }),
+        async () =>
+          expect(await etcdGateway(url, "/v3/lease/timetolive", { ID: `${lease}` })).toMatchObject({ TTL: "-1" }),
         { timeout: 10_000, interval: 50 },
       );
       this.#leases.delete(lease);
