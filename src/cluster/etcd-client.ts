@@ -138,7 +138,6 @@ export class EtcdClient {
         const meaning = meaningOf(error);
         if (meaning === "refused") throw error;
         if (meaning === "tokenRefused") {
-          this.#token = undefined;
           if (!this.#user || ++renewals > tokenRenewalsMax) throw error;
           continue;
         }
@@ -159,7 +158,11 @@ export class EtcdClient {
       if (error instanceof EtcdRefusal && meaningOf(error) === "refused") throw error;
       throw new HttpFailure("notSent", `no token: ${(error as Error).message}`, error);
     });
-    const answer = await this.#post(origin, path, text, headers, waitMs);
+    const token = this.#token;
+    const answer = await this.#post(origin, path, text, headers, waitMs).catch((error: unknown) => {
+      if (meaningOf(error) === "tokenRefused" && this.#token === token) this.#token = undefined; // else it is a newer one
+      throw error;
+    });
     const { header } = answer as { header?: EtcdHeader };
     this.checkCluster(header, origin);
     if (!rules.linearizable) return answer;

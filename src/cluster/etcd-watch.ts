@@ -61,6 +61,8 @@ export class EtcdWatch implements Watch {
   #failures = 0;
   #openedMs = 0;
   #heardMs = 0;
+  /** Counts what was heard: a clock can stand still between a question and its answer. */
+  #heard = 0;
   #isCreated = false;
   #isOver = false;
 
@@ -138,6 +140,7 @@ export class EtcdWatch implements Watch {
 
   #received(origin: string, status: number, lines: LineSplitter, chunk: Uint8Array, isPresent: () => boolean): void {
     this.#heardMs = this.#client.clock.monotonicMs();
+    this.#heard++;
     for (const line of lines.push(chunk)) {
       if (status !== 200) throw refusalWith(status, line);
       const message = JSON.parse(line) as { result?: WatchResult };
@@ -208,11 +211,11 @@ export class EtcdWatch implements Watch {
         this.#listen(origin, watchSilenceMsMax - silentMs);
         return;
       }
-      const askedMs = clock.monotonicMs();
+      const heardBefore = this.#heard;
       this.#stream?.write(`${JSON.stringify({ progress_request: {} })}\n`);
       this.#timer = clock.setTimer(watchAnswerMsMax, () => {
-        if (this.#heardMs <= askedMs) this.#failed(origin, "the watch is silent");
-        else this.#listen(origin, watchSilenceMsMax);
+        if (this.#heard === heardBefore) this.#failed(origin, "the watch is silent");
+        else this.#listen(origin, Math.max(0, watchSilenceMsMax - (clock.monotonicMs() - this.#heardMs)));
       });
     });
   }
