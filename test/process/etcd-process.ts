@@ -8,6 +8,7 @@ import { EtcdStore, type EtcdStoreLimits, type EtcdStoreOptions } from "../../sr
 import { NodeClock } from "../../src/io/node-clock.ts";
 import { NodeHttpClient } from "../../src/io/node-http-client.ts";
 import { NodeRandom } from "../../src/io/node-random.ts";
+import { PeerProxies } from "./peer-proxies.ts";
 import { TemporaryFolder } from "./temporary-folder.ts";
 
 /** Short, so that a lost leader is soon replaced; long enough for a machine that is busy. */
@@ -27,6 +28,8 @@ export interface EtcdOptions {
   readonly members?: number;
   /** Clients must show a certificate of the authority. */
   readonly tls?: EtcdTls;
+  /** Members reach each other through proxies, so that one can be cut off. */
+  readonly proxied?: boolean;
 }
 
 const running = new Set<ChildProcess>();
@@ -81,10 +84,12 @@ export class EtcdMember {
 export class Etcd {
   readonly members: readonly EtcdMember[];
   readonly #folder: TemporaryFolder;
+  readonly #proxies: PeerProxies | undefined;
 
-  private constructor(members: readonly EtcdMember[], folder: TemporaryFolder) {
+  private constructor(members: readonly EtcdMember[], folder: TemporaryFolder, proxies: PeerProxies | undefined) {
     this.members = members;
     this.#folder = folder;
+    this.#proxies = proxies;
   }
 
   /** Resolves when it has a leader and all members say that they are well. */
@@ -92,7 +97,9 @@ export class Etcd {
     const count = options.members ?? 1;
     const ports = await freePorts(2 * count);
     const folder = new TemporaryFolder();
-    const peerUrl = (index: number) => `http://127.0.0.1:${ports[2 * index + 1]}`;
+    const peerPorts = ports.filter((_, index) => index % 2 === 1);
+    const proxies = options.proxied ? await PeerProxies.start(peerPorts) : undefined;
+    const peerUrl = (index: number) => `http://127.0.0.1:${(proxies?.ports ?? peerPorts)[index]}`;
     const scheme = options.tls ? "https" : "http";
     const cluster = Array.from({ length: count }, (_, index) => `m${index}=${peerUrl(index)}`).join(",");
     const members = Array.from({ length: count }, (_, index) => {
@@ -100,14 +107,19 @@ export class Etcd {
       const args = [
         ...["--name", `m${index}`, "--data-dir", `${folder.path}/m${index}`],
         ...["--listen-client-urls", url, "--advertise-client-urls", url],
-        ...["--listen-peer-urls", peerUrl(index), "--initial-advertise-peer-urls", peerUrl(index)],
+        ...[
+          "--listen-peer-urls",
+          `http://127.0.0.1:${peerPorts[index]}`,
+          "--initial-advertise-peer-urls",
+          peerUrl(index),
+        ],
         ...["--initial-cluster", cluster, "--initial-cluster-token", folder.path],
         ...["--heartbeat-interval", `${heartbeatMs}`, "--election-timeout", `${electionMs}`],
         ...(options.tls ? tlsArgs(options.tls) : []),
       ];
       return new EtcdMember(url, args);
     });
-    const etcd = new Etcd(members, folder);
+    const etcd = new Etcd(members, folder, proxies);
     for (const member of members) member.start();
     await Promise.all(members.map(isServing));
     return etcd;
@@ -117,8 +129,20 @@ export class Etcd {
     return this.members.map(({ url }) => url);
   }
 
+  /** Clients reach it still; the other members do not, nor it them. */
+  async cutOff(member: EtcdMember): Promise<void> {
+    const { header } = await etcdGateway(member.url, "/v3/maintenance/status", {});
+    const { member_id } = header as { member_id: string };
+    this.#proxies!.cutOff(this.members.indexOf(member), BigInt(member_id).toString(16));
+  }
+
+  heal(): void {
+    this.#proxies!.heal();
+  }
+
   async end(): Promise<void> {
     await Promise.all(this.members.map((member) => member.kill()));
+    await this.#proxies?.end();
     this.#folder[Symbol.dispose]();
   }
 
