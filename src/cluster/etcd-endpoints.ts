@@ -12,6 +12,7 @@ export class EtcdEndpoints {
   constructor(urls: readonly string[], random: Random) {
     assert(urls.length >= 1 && urls.length <= endpointsMax, `${urls.length} endpoints of etcd`);
     const origins = [...new Set(urls.map((url) => new URL(url).origin))];
+    for (const origin of origins) assert(/^https?:/.test(origin), `not an endpoint of etcd: ${origin}`);
     const first = Math.floor(random.fraction() * origins.length);
     this.#origins = [...origins.slice(first), ...origins.slice(0, first)];
   }

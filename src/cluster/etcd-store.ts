@@ -40,7 +40,7 @@ const limitDefaults: EtcdStoreLimits = {
   callMsMax: 6_000,
   attemptMsMax: 2_000,
   callsInFlightMax: 256,
-  answerBytesMax: 32 * 1024 * 1024,
+  answerBytesMax: 8 * 1024 * 1024,
   rangePageKeys: 1_000,
   watchesMax: 64,
   watchSilenceMsMax: 5_000,

@@ -42,6 +42,8 @@ interface WatchResult {
 const pauseMsMax = 2_000;
 /** A stream that lived so long was a good one: the next is opened without a pause. */
 const goodStreamMs = 5_000;
+/** So many failures in a row are told one by one, then each so many-th. */
+const failuresTold = 20;
 
 export class EtcdWatch implements Watch {
   readonly #client: EtcdClient;
@@ -237,7 +239,11 @@ export class EtcdWatch implements Watch {
     const { clock, random, logger } = this.#client;
     const isGood = this.#isCreated && clock.monotonicMs() - this.#openedMs >= goodStreamMs;
     this.#failures = isGood ? 0 : this.#failures + 1;
-    logger.warn({ origin, reason, prefix: this.#prefix }, "a metadata watch is opened again");
+    if (this.#failures <= failuresTold || this.#failures % failuresTold === 0)
+      logger.warn(
+        { origin, reason, prefix: this.#prefix, failures: this.#failures },
+        "a metadata watch is opened again",
+      );
     const pauseMs = this.#failures <= 1 ? 0 : Math.min(pauseMsMax, 25 * 2 ** this.#failures);
     this.#timer = clock.setTimer(pauseMs * (0.5 + random.fraction() / 2), () => void this.#open());
   }

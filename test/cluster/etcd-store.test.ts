@@ -176,6 +176,7 @@ test("a member of another cluster, and one that went back in time, are not belie
     const { store, etcd, settled } = setup([{ json: { header } }, odd, { json: { header } }, odd]);
     await settled(store.get("a"));
     expect(await settled(store.get("a"))).toBeUndefined();
+    expect(etcd.calls).toHaveLength(3);
     expect(etcd.calls[2]!.origin).not.toBe(etcd.calls[1]!.origin);
     expect((await settled(store.transaction([], [put]))).outcome).toBe("unknown");
   }

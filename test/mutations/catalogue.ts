@@ -2,6 +2,7 @@
 
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
+import { etcdMutations } from "./etcd.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
@@ -10,6 +11,7 @@ import { protocolMutations } from "./protocol.ts";
 export const mutations: readonly Mutation[] = [
   ...clusterMutations,
   ...consumerGroupsMutations,
+  ...etcdMutations,
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,
