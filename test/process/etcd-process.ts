@@ -16,6 +16,8 @@ const heartbeatMs = 50;
 const electionMs = 500;
 const startMsMax = 20_000;
 const textMax = 200_000;
+/** In the words of 3.4, and of those after it. */
+const servingPattern = /serving (?:in)?secure client requests|serving client traffic/;
 
 /** Paths of PEM files. */
 export interface EtcdTls {
@@ -190,7 +192,7 @@ function tlsArgs({ ca, cert, key }: EtcdTls): string[] {
 
 async function isServing(member: EtcdMember): Promise<void> {
   const until = performance.now() + startMsMax;
-  while (!member.text.includes("serving") || !/serving.*client requests/.test(member.text)) {
+  while (!servingPattern.test(member.text)) {
     if (performance.now() > until) throw new Error(`etcd did not start:\n${member.text}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
