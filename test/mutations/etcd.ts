@@ -45,8 +45,8 @@ export const etcdMutations: readonly Mutation[] = [
   {
     name: "etcd-range-pages-of-many-revisions",
     file: "src/cluster/etcd-range.ts",
-    find: "revision === undefined ? {} : { revision: `${revision}` }",
-    replace: "{}",
+    find: "const pinned = revision === undefined ?",
+    replace: "const pinned = revision === undefined || pageKeys > 0 ?",
     caughtBy: storeSuite,
     test: "pages of a range",
   },
