@@ -24,7 +24,7 @@ export type TransactionResult =
   | { readonly outcome: "committed"; readonly revision: number }
   /** Some compare was false; nothing was done. */
   | { readonly outcome: "conflict"; readonly revision: number }
-  /** Done or not: read again before acting. */
+  /** Done, or not, or yet to be done: read again before acting, and act by a compare. */
   | { readonly outcome: "unknown"; readonly cause: Error };
 
 export interface Snapshot {

@@ -2,29 +2,27 @@
 // it is told as committed. What waits at once shares a write and a sync. After a failed write or sync nothing is retried and
 // nothing answered any more: the file says what is true, and only a restart reads it.
 
-import { assert } from "../assert.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Disk } from "../io/disk.ts";
 import { type Logger, silentLogger } from "../io/logger.ts";
 import type { Codecs } from "../protocol/codecs.ts";
 import { BrokerError } from "../protocol/error-codes.ts";
+import { checkedTransaction } from "./checked-transaction.ts";
 import type { KeySpace } from "./key-space.ts";
 import { Leases } from "./leases.ts";
 import { MetadataFile, type Opened } from "./metadata-file.ts";
-import {
-  type Compare,
-  type MetadataStore,
-  type Operation,
-  type Snapshot,
-  type StoredValue,
-  type TransactionResult,
-  transactionBytesMax,
-  transactionOperationsMax,
-  type Watch,
-  type WatchHandler,
+import type {
+  Compare,
+  MetadataStore,
+  Operation,
+  Snapshot,
+  StoredValue,
+  TransactionResult,
+  Watch,
+  WatchHandler,
 } from "./metadata-store.ts";
 import { type PreparedOperation, StagedGroup, type Verdict } from "./staged-group.ts";
-import { frozenJson, jsonText } from "./stored-json.ts";
+import { frozenJson } from "./stored-json.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 export interface SingleNodeStoreLimits {
@@ -62,8 +60,6 @@ interface Waiting {
   readonly resolve: (result: TransactionResult) => void;
   readonly reject: (error: Error) => void;
 }
-
-const keyPattern = /^[\x21-\x7e]{1,512}$/;
 
 export class SingleNodeStore implements MetadataStore {
   /** No transaction was ever committed in this folder. */
@@ -235,23 +231,9 @@ function settle(waiting: Waiting, verdict: Verdict): void {
 }
 
 function prepare(compares: readonly Compare[], operations: readonly Operation[]): PreparedOperation[] {
-  assert(compares.length <= transactionOperationsMax, `a transaction of ${compares.length} compares`);
-  assert(operations.length <= transactionOperationsMax, `a transaction of ${operations.length} operations`);
-  assert(new Set(operations.map(({ key }) => key)).size === operations.length, "a key appears in two operations");
-  let bytes = 0;
-  const prepared = operations.map((operation): PreparedOperation => {
-    const { key } = operation;
-    assert(keyPattern.test(key), `not a key: ${JSON.stringify(key)}`);
-    bytes += key.length;
-    if (operation.kind === "delete") return { kind: "delete", key };
-    const text = jsonText(operation.value);
-    bytes += Buffer.byteLength(text);
-    return { kind: "put", key, value: frozenJson(text), lease: operation.lease };
-  });
-  if (bytes > transactionBytesMax)
-    throw new BrokerError(
-      "INVALID_REQUEST",
-      `a change of metadata is at most ${transactionBytesMax} bytes, not ${bytes}`,
-    );
-  return prepared;
+  return checkedTransaction(compares, operations).map((operation) =>
+    operation.kind === "delete"
+      ? operation
+      : { kind: "put", key: operation.key, value: frozenJson(operation.text), lease: operation.lease },
+  );
 }

@@ -4,18 +4,20 @@ import { brokerMutations } from "./broker.ts";
 import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
+import { etcdMutations } from "./etcd.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
 import { protocolMutations } from "./protocol.ts";
-import { testingMutations } from "./testing.ts";
 import { replicaLogMutations } from "./replica-log.ts";
+import { testingMutations } from "./testing.ts";
 
 export const mutations: readonly Mutation[] = [
   ...brokerMutations,
   ...clientMutations,
   ...clusterMutations,
   ...consumerGroupsMutations,
+  ...etcdMutations,
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,
