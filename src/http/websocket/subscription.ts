@@ -12,7 +12,7 @@ import type { FrameWriter } from "./frame-writer.ts";
 import { type CursorOwner, PartitionCursor } from "./partition-cursor.ts";
 import type { PartitionFeeds } from "./partition-feed.ts";
 import type { RecordStyle } from "./record-range.ts";
-import { outOfRange, type SubscribePlan, subscribePlan } from "./subscribe-plan.ts";
+import { checkInLog, type SubscribePlan, subscribePlan } from "./subscribe-plan.ts";
 
 /** What a session knows of a subscription, plain or of a group. */
 export interface Subscription {
@@ -111,13 +111,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
 
   async seek(positions: unknown): Promise<void> {
     const found = this.#find(positions);
-    const { broker } = this.#host.http;
-    for (const [{ feed }, { nextOffset }] of found) {
-      const [ends] = await broker.resolveOffsets(feed.topic, [feed.partition], { kind: "latest" });
-      if (ends !== undefined && nextOffset >= ends.logStartOffset && nextOffset <= ends.logEndOffset) continue;
-      const { logStartOffset = -1, highWatermark = -1, logEndOffset = -1 } = ends ?? {};
-      throw outOfRange(feed.topic, feed.partition, nextOffset, { logStartOffset, highWatermark, logEndOffset });
-    }
+    for (const [, position] of found) await checkInLog(this.#host.http, position);
     if (this.#ended) return;
     for (const [cursor, { nextOffset }] of found) cursor.seek(nextOffset);
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
