@@ -97,7 +97,7 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     const { missing, gained } = this.#gain(answer);
     this.#wantsPlaces = missing;
     if (missing && !call.forRecords) this.#polls.wake();
-    if (revoked || gained.length > 0 || !this.#hasJoined) this.#sayAssigned(answer);
+    if (revoked || gained.length > 0 || !this.#hasJoined) this.#sayAssigned(answer.reset);
     this.#hasJoined = true;
     this.#release();
     this.#pumpAll();
@@ -191,7 +191,9 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     try {
       const [place] = await this.#host.http.broker.resolveOffsets(topic, [partition], { kind });
       if (this.#ended || place === undefined) return;
+      const from = cursor.position;
       cursor.seek(place.offset);
+      this.#sayAssigned([{ topic, partition, from, to: place.offset }]);
       cursor.pump();
     } catch (error) {
       this.#host.problem(this.id, asRefusal(error));
@@ -262,7 +264,8 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     return holding;
   }
 
-  #sayAssigned({ memberEpoch, reset }: PollAnswer): void {
+  #sayAssigned(reset: PollAnswer["reset"]): void {
+    const { memberEpoch } = this.#polls;
     const positions = [...this.#holdings.values()]
       .filter(({ revoking }) => revoking === undefined)
       .map(({ topic, partition, cursor }) => ({ topic, partition, nextOffset: cursor.position }));

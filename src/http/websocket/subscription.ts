@@ -63,7 +63,8 @@ export class PlainSubscription implements Subscription, CursorOwner {
   readonly #host: SubscriptionHost;
   readonly #frame: SubscribeFrame;
   #cursors: PartitionCursor[] = [];
-  #left = 0;
+  /** Those that have not come to their end. */
+  readonly #unfinished = new Set<PartitionCursor>();
   #ended = false;
 
   constructor(host: SubscriptionHost, frame: SubscribeFrame) {
@@ -93,7 +94,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
     this.#cursors = plan.partitions.map(
       ({ partition, from, until }) => new PartitionCursor(this, feeds.hold(plan.topic, partition), from, until),
     );
-    this.#left = this.#cursors.length;
+    for (const cursor of this.#cursors) this.#unfinished.add(cursor);
     sender.send(
       writer.frame({ type: "subscribed", id: this.id, positions: positionsOf(plan), reset: ifAny(plan.reset) }),
     );
@@ -113,7 +114,10 @@ export class PlainSubscription implements Subscription, CursorOwner {
     const found = this.#find(positions);
     for (const [, position] of found) await checkInLog(this.#host.http, position);
     if (this.#ended) return;
-    for (const [cursor, { nextOffset }] of found) cursor.seek(nextOffset);
+    for (const [cursor, { nextOffset }] of found) {
+      cursor.seek(nextOffset);
+      this.#unfinished.add(cursor);
+    }
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
     this.#pumpAll();
   }
@@ -136,9 +140,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
   }
 
   finished(cursor: PartitionCursor): void {
-    cursor.stop();
-    this.#left -= 1;
-    if (this.#left === 0) this.unsubscribe();
+    if (this.#unfinished.delete(cursor) && this.#unfinished.size === 0) this.unsubscribe();
   }
 
   failed(cursor: PartitionCursor, error: BrokerError): void {

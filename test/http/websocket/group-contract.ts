@@ -251,6 +251,25 @@ export function groupContract(transport: Transport): void {
       expect(await take(socket, 1)).toEqual([3]);
     });
 
+    test("retention that overtakes a member is told, and it goes on as offsetReset says", async () => {
+      await server.createTopic("one", 1);
+      await server.produceNumbers("one", 0);
+      const socket = await open(encoding);
+      socket.send(join("m", { topics: ["one"], window: { records: 1 } }));
+      await socket.next("assigned");
+      expect(await take(socket, 1)).toEqual([0]);
+      await server.produceNumbers("one", 1, 2, 3);
+      await server.ask({ method: "DELETE", url: "/v1/topics/one/partitions/0/records?before=3" });
+      socket.send(ack("m", { topic: "one", partition: 0, nextOffset: 1 }));
+      expect(await frameOf(socket, "assigned")).toMatchObject({
+        id: "m",
+        assignment: [{ topic: "one", partitions: [0] }],
+        positions: [{ topic: "one", partition: 0, nextOffset: 3 }],
+        reset: [{ topic: "one", partition: 0, from: 1, to: 3 }],
+      });
+      expect(await take(socket, 1)).toEqual([3]);
+    });
+
     test("acks in the wrong order commit the highest", async () => {
       const socket = await open(encoding);
       socket.send(join("m"));
