@@ -148,8 +148,10 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
         await this.#handling.record(taken, this.#record(taken), handle, options.deadLetter);
         this.#feed.progressed(taken.inbox);
       } catch (error) {
-        this.#putBack([taken]);
-        if (!(error instanceof NotHandled)) failure ??= { error };
+        const isFailure = !(error instanceof NotHandled);
+        if (isFailure) failure ??= { error };
+        // Now: the next record of this key must not begin before the loop hears of it.
+        this.#putBack(isFailure ? [taken, ...runner.stop()] : [taken]);
       }
     });
     try {

@@ -43,7 +43,8 @@ describe("msgpack", () => {
     fc.assert(
       fc.property(forMsgpackr, (value) => {
         expect(unpackr.unpack(packMsgpack(value))).toEqual(value);
-        expect(unpackMsgpack(packr.pack(value))).toEqual(value);
+        const theirs = packr.pack(value); // which has no -0
+        expect(unpackMsgpack(theirs)).toEqual(unpackr.unpack(theirs));
       }),
     );
   });

@@ -200,6 +200,22 @@ describe("the rule that never doubles", () => {
     expect(await world.server.valuesOf("single")).toEqual([1, 2, 3]);
   });
 
+  test("each record has its own deadline, also while no broker can be reached", async () => {
+    const producer = millrace.producer({ deliveryTimeoutMs: 10_000 });
+    await world.run(producer.send({ topic: "single", value: 0 }));
+    world.fault = () => "refused";
+    const passMs = (ms: number): Promise<void> =>
+      world.run(new Promise((resolve) => void world.server.clock.setTimer(ms, () => resolve())));
+    const first = producer.send({ topic: "single", value: 1 }).catch(({ code }) => code);
+    await passMs(10);
+    const second = producer.send({ topic: "single", value: 2 }).catch(({ code }) => code);
+    await passMs(8_000);
+    const third = producer.send({ topic: "single", value: 3 });
+    expect(await world.run(Promise.all([first, second]))).toEqual(["TIMED_OUT", "TIMED_OUT"]);
+    world.fault = () => undefined;
+    expect(await world.run(third)).toMatchObject({ offset: 1 });
+  });
+
   test("a deadline without doubt: surely not in the log, and the sequence is used again", async () => {
     const producer = millrace.producer({ deliveryTimeoutMs: 5_000 });
     await world.run(producer.send({ topic: "single", value: 1 }));
