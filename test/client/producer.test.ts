@@ -170,6 +170,16 @@ describe("batches", () => {
     }
     expect(partitions).toEqual(new Set([0, 1, 2]));
   });
+
+  test("a burst without keys that fills many batches goes to all partitions, each batch full", async () => {
+    const producer = millrace.producer({ batchBytesMax: 10_000, value: bytes() });
+    const value = new Uint8Array(900);
+    const sent = await world.run(
+      Promise.all(Array.from({ length: 120 }, () => producer.send({ topic: "orders", value }))),
+    );
+    for (const partition of [0, 1, 2]) expect(sent.filter((each) => each.partition === partition)).toHaveLength(40);
+    expect(produces()).toHaveLength(12);
+  });
 });
 
 describe("the rule that never doubles", () => {

@@ -4,6 +4,7 @@ import { brokerMutations } from "./broker.ts";
 import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
+import { httpMutations } from "./http.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
@@ -15,6 +16,7 @@ export const mutations: readonly Mutation[] = [
   ...clientMutations,
   ...clusterMutations,
   ...consumerGroupsMutations,
+  ...httpMutations,
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,
