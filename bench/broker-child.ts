@@ -9,7 +9,7 @@ import { NodeDisk } from "../src/io/node-disk.ts";
 import { NodeRandom } from "../src/io/node-random.ts";
 import { silentObserver } from "../src/log/log-context.ts";
 import { Metrics } from "../src/metrics/metrics.ts";
-import { answerParent, countsOf } from "./lib/child-side.ts";
+import { answerParent, countsOf, restingRssBytes } from "./lib/child-side.ts";
 import { slowDisk } from "./lib/slow-disk.ts";
 
 const threads = 16; // as many as the parent asked libuv for
@@ -47,6 +47,7 @@ answerParent({
     return await server.listen();
   },
   counts: () => countsOf(work),
+  restingRssBytes,
   async stop() {
     await server.stop(1000);
     await broker.close();

@@ -8,6 +8,7 @@ import type { Figures } from "./lib/figures.ts";
 import { saveResults, writeReadme } from "./lib/results.ts";
 import { benchProfile } from "./profile.ts";
 import { benchStart } from "./start.ts";
+import { benchStreams } from "./streams.ts";
 
 const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = {
   append: benchAppend,
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, (quick: boolean) => Promise<Figures>>> = 
   "http-fetch": benchHttpFetch,
   start: benchStart,
   groups: benchGroups,
+  streams: benchStreams,
   profile: benchProfile,
 };
 const usage = `npm run bench -- ${Object.keys(benches).join("|")}|all [--quick] [--write]\n`;

@@ -1,4 +1,4 @@
-// `npm run bench -- append|http-produce|http-fetch|start|groups|profile|all [--quick] [--write]`: compiles src and bench to dist.bench, builds
+// `npm run bench -- append|http-produce|http-fetch|start|groups|streams|profile|all [--quick] [--write]`: compiles src and bench to dist.bench, builds
 // dist, then measures. What is printed is also kept in bench/results; --write puts it into bench/README.md.
 
 const { spawnSync } = require("node:child_process");

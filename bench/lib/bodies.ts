@@ -6,7 +6,7 @@ import { encodeRecordBatch } from "../../src/protocol/record.ts";
 
 const encoder = new TextEncoder();
 
-interface Order {
+export interface Order {
   readonly key: string;
   readonly value: Readonly<Record<string, unknown>>;
 }
@@ -44,6 +44,6 @@ export function batchBody(records: number, valueBytes: number): Uint8Array {
   return encodeRecordBatch(encoded, { codecs: nodeCodecs });
 }
 
-function orders(count: number, valueBytes: number): Order[] {
+export function orders(count: number, valueBytes: number): Order[] {
   return Array.from({ length: count }, (_, index) => order(index, valueBytes));
 }

@@ -34,3 +34,14 @@ export function countsOf(work: { readonly syncs: number; readonly batches: numbe
   const { user, system } = process.cpuUsage();
   return { cpuMs: (user + system) / 1000, rssBytes: process.memoryUsage.rss(), ...work };
 }
+
+const restMs = 500;
+
+/** Resident memory once nothing is left to collect or to give back to the system. Needs --expose-gc. */
+export async function restingRssBytes(): Promise<number> {
+  for (let round = 0; round < 4; round++) {
+    await new Promise((resolve) => setTimeout(resolve, restMs));
+    globalThis.gc?.();
+  }
+  return process.memoryUsage.rss();
+}

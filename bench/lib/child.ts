@@ -3,7 +3,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 
-export type ChildName = "broker-child" | "floor-child" | "load-child" | "group-child";
+export type ChildName = "broker-child" | "floor-child" | "load-child" | "group-child" | "streams-child";
 
 interface Reply {
   readonly id: number;

@@ -148,8 +148,10 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
         await this.#handling.record(taken, this.#record(taken), handle, options.deadLetter);
         this.#feed.progressed(taken.inbox);
       } catch (error) {
-        this.#putBack([taken]);
-        if (!(error instanceof NotHandled)) failure ??= { error };
+        const isFailure = !(error instanceof NotHandled);
+        if (isFailure) failure ??= { error };
+        // Now: the next record of this key must not begin before the loop hears of it.
+        this.#putBack(isFailure ? [taken, ...runner.stop()] : [taken]);
       }
     });
     try {
@@ -313,7 +315,7 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
   /** Until there may be something to take, or `changed`. */
   async #untilArrived(changed: Change, signal: AbortSignal): Promise<void> {
     const either = linkSignals(signal);
-    void changed.next().then(() => either.abort());
+    void changed.next().then(() => either.abort("changed")); // a reason of its own: without one each would be a DOMException with a stack
     await changeWithin(this.#inbox.arrived, this.#clock, Number.POSITIVE_INFINITY, either.signal);
     either.release();
   }

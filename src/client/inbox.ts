@@ -62,9 +62,9 @@ export class PartitionInbox {
     return record;
   }
 
-  /** Puts records back in front, in the order of their offsets. */
+  /** Puts records back where they were, in the order of their offsets. */
   putBack(records: readonly FetchedRecord[]): void {
-    this.#records = [...records, ...this.#records.slice(this.#taken)];
+    this.#records = [...records, ...this.#records.slice(this.#taken)].sort((a, b) => a.offset - b.offset);
     this.#taken = 0;
   }
 
@@ -184,7 +184,7 @@ export class Inbox {
       else records.push(record);
     }
     for (const [inbox, records] of partitions) {
-      inbox.putBack(records.sort((a, b) => a.offset - b.offset));
+      inbox.putBack(records);
       for (const record of records) this.#bytes += fetchedBytes(record);
     }
     this.arrived.tell();

@@ -29,6 +29,8 @@ export interface LaneParts {
   readonly onTopicChanged: (topic: string) => void;
 }
 
+/** Records whose deadlines are so near to each other are given up together. */
+const togetherMs = 1_000;
 const tooLargeCodes = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "PAYLOAD_TOO_LARGE"]);
 
 const codecs = {
@@ -126,7 +128,7 @@ export class PartitionLane {
   /** The offset of the first record. `delivery.inDoubt`: an attempt may have appended the batch, and none said so. */
   #send(records: readonly ProducedRecord[], delivery: { inDoubt: boolean }): Promise<number> {
     const { retry, identity, transport, acks, signal, onRetry } = this.#parts;
-    const deadlineMs = Math.min(...records.map((record) => record.deadlineMs));
+    const deadlineMs = firstDeadlineMs(records);
     let batch: Uint8Array | undefined;
     return retry.run({ deadlineMs, signal, onRetry }, async (attempt) => {
       if (identity !== undefined) this.#place ??= await identity.begin(deadlineMs, attempt);
@@ -176,6 +178,7 @@ export class PartitionLane {
   /** After a refusal of the whole batch: smaller batches, or a batch without the records at fault, may pass. */
   #savedSome(records: readonly ProducedRecord[], error: MillraceError): boolean {
     if (records.length < 2) return false;
+    if (error.code === "TIMED_OUT") return this.#savedLater(records, error);
     if (tooLargeCodes.has(error.code)) {
       const sizeBytes = records.reduce((sum, record) => sum + record.sizeBytes, 0);
       this.#batchBytesMax = Math.floor(Math.min(this.#batchBytesMax, sizeBytes) / 2);
@@ -190,12 +193,25 @@ export class PartitionLane {
     return true;
   }
 
+  /** The deadline was that of the oldest: who was sent later has time left. */
+  #savedLater(records: readonly ProducedRecord[], error: MillraceError): boolean {
+    const dueMs = firstDeadlineMs(records) + togetherMs;
+    const due = records.filter((record) => record.deadlineMs <= dueMs);
+    if (due.length === records.length) return false;
+    for (const record of due) record.reject(error.withDoubt(false));
+    this.#putBack(records);
+    return true;
+  }
+
   #putBack(records: readonly ProducedRecord[]): void {
     const left = records.filter((record) => !record.isSettled);
     for (const record of left) record.isTaken = false;
     this.#queue = [...left, ...this.#queue];
   }
 }
+
+const firstDeadlineMs = (records: readonly ProducedRecord[]): number =>
+  records.reduce((first, { deadlineMs }) => Math.min(first, deadlineMs), Number.POSITIVE_INFINITY);
 
 function tooLate(): MillraceError {
   return new MillraceError("TIMED_OUT", "the deadline passed before the record could be sent", { retriable: true });

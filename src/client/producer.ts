@@ -1,6 +1,7 @@
 // Sends records. What it promises stands in docs/client.md.
 
 import { partitionForKey } from "../protocol/partitioner.ts";
+import { batchHeaderBytes } from "../protocol/record-batch.ts";
 import { asyncDispose } from "./async-dispose.ts";
 import { type Codec, json, string } from "./codec.ts";
 import type { HttpTransport } from "./http-transport.ts";
@@ -55,6 +56,8 @@ interface TopicLanes {
   asking: boolean;
   /** Where keyless records gather. */
   sticky: number | undefined;
+  /** What has gathered there. */
+  stickyBytes: number;
 }
 
 /** Made by `millrace.producer()`. */
@@ -190,7 +193,9 @@ export class Producer<K = string, V = unknown> implements AsyncDisposable {
     const { key } = record.record;
     const partition =
       record.partition ??
-      (key === null ? this.#keylessPartition(topic, facts) : partitionForKey(key, facts.partitionCount));
+      (key === null
+        ? this.#keylessPartition(topic, facts, record.sizeBytes)
+        : partitionForKey(key, facts.partitionCount));
     if (partition >= facts.partitionCount) {
       const message = `topic ${record.topic} has no partition ${partition}`;
       record.reject(new MillraceError("UNKNOWN_TOPIC_OR_PARTITION", message));
@@ -201,24 +206,34 @@ export class Producer<K = string, V = unknown> implements AsyncDisposable {
     lane.push(record);
   }
 
-  /** The same while a batch gathers; then one whose lane is idle, if there is any. */
-  #keylessPartition(topic: TopicLanes, { partitionCount }: TopicFacts): number {
-    if (topic.sticky !== undefined && topic.sticky < partitionCount) return topic.sticky;
-    const start = Math.floor(this.#parts.random.fraction() * partitionCount);
-    topic.sticky = start;
+  /**
+   * The same while a batch gathers; then one whose lane is idle, if there is any. When the batch is full before it is taken,
+   * the next partition: a burst is many batches at once, and not one after the other.
+   */
+  #keylessPartition(topic: TopicLanes, { partitionCount, maxMessageBytes }: TopicFacts, sizeBytes: number): number {
+    const batchBytesMax = Math.min(this.#laneParts.batchBytesMax, maxMessageBytes);
+    let start = topic.sticky;
+    if (start !== undefined && start < partitionCount) {
+      topic.stickyBytes += sizeBytes;
+      if (topic.stickyBytes <= batchBytesMax) return start;
+      start += 1;
+    } else start = Math.floor(this.#parts.random.fraction() * partitionCount);
+    let chosen = start % partitionCount;
     for (let step = 0; step < partitionCount; step++) {
       const partition = (start + step) % partitionCount;
       if (topic.lanes.get(partition)?.isBusy) continue;
-      topic.sticky = partition;
+      chosen = partition;
       break;
     }
-    return topic.sticky;
+    topic.sticky = chosen;
+    topic.stickyBytes = batchHeaderBytes + sizeBytes;
+    return chosen;
   }
 
   #topic(name: string): TopicLanes {
     let topic = this.#topics.get(name);
     if (topic === undefined) {
-      topic = { lanes: new Map(), waiting: [], asking: false, sticky: undefined };
+      topic = { lanes: new Map(), waiting: [], asking: false, sticky: undefined, stickyBytes: 0 };
       this.#topics.set(name, topic);
     }
     return topic;

@@ -23,8 +23,10 @@ export interface TopicStreamParts {
 
 const checkMs = 60_000;
 const windowRecords = 10_000;
-/** An ack goes out when so much of the window was taken. */
+/** An ack goes out when so much of the window was taken, */
 const ackShare = 1 / 4;
+/** or when nothing was taken for so long: the next record may be one that wants the window for itself. */
+const ackQuietMs = 100;
 
 export class TopicStream {
   onRecords: (inbox: PartitionInbox, records: readonly FetchedRecord[], nextOffset: number) => void = () => {};
@@ -78,9 +80,10 @@ export class TopicStream {
     );
     try {
       while (!ended.signal.aborted) {
-        await changeWithin(inbox.drained, clock, checkMs, ended.signal);
+        const before = this.#takenRecords;
+        await changeWithin(inbox.drained, clock, before > this.#ackedRecords ? ackQuietMs : checkMs, ended.signal);
         if (isDone()) break;
-        this.#ack(connection, stop.id);
+        this.#ack(connection, stop.id, this.#takenRecords === before);
       }
     } finally {
       stop();
@@ -119,11 +122,16 @@ export class TopicStream {
     this.onRecords(target.inbox, records, frame["nextOffset"] as number);
   }
 
-  #ack(connection: SocketConnection, id: number): void {
+  get #takenRecords(): number {
+    return this.#deliveredRecords - this.#parts.wanted.reduce((sum, { waiting }) => sum + waiting, 0);
+  }
+
+  #ack(connection: SocketConnection, id: number, isQuiet: boolean): void {
     const { topic, inbox: all, wanted } = this.#parts;
     const takenBytes = this.#deliveredBytes - all.bytes;
-    const takenRecords = this.#deliveredRecords - wanted.reduce((sum, { waiting }) => sum + waiting, 0);
+    const takenRecords = this.#takenRecords;
     const isDue =
+      (isQuiet && takenRecords > this.#ackedRecords) ||
       takenBytes - this.#ackedBytes >= this.#windowBytes * ackShare ||
       takenRecords - this.#ackedRecords >= windowRecords * ackShare;
     if (!isDue) return;

@@ -10,7 +10,12 @@ import { packMsgpack } from "../../src/client/msgpack-writer.ts";
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 
-const jsonValue = fc.jsonValue({ noUnicodeString: false });
+/** msgpackr renames the key __proto__ and gives 0 for -0; ours do neither, as the test above shows. */
+const forMsgpackr = fc
+  .jsonValue({ noUnicodeString: false })
+  .map((value) => JSON.stringify(value))
+  .filter((text) => !text.includes("__proto__"))
+  .map((text) => JSON.parse(text));
 const plain = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },
@@ -36,9 +41,10 @@ describe("msgpack", () => {
 
   test("msgpackr reads ours, we read msgpackr's", () => {
     fc.assert(
-      fc.property(jsonValue, (value) => {
+      fc.property(forMsgpackr, (value) => {
         expect(unpackr.unpack(packMsgpack(value))).toEqual(value);
-        expect(unpackMsgpack(packr.pack(value))).toEqual(value);
+        const theirs = packr.pack(value); // which has no -0
+        expect(unpackMsgpack(theirs)).toEqual(unpackr.unpack(theirs));
       }),
     );
   });

@@ -219,6 +219,25 @@ describe("eachRecord", () => {
     expect(seen).toEqual([3, 4, 5]);
   });
 
+  test("a handler that throws stops its key at once, and what was not handled comes again in order", async () => {
+    const producer = millrace.producer();
+    const keys = ["a", "a", "b", "c", "b"];
+    await world.run(Promise.all(keys.map((key, value) => producer.send({ topic: "single", key, value }))));
+    const consumer = millrace.consumer({ topic: "single" });
+    const begun: unknown[] = [];
+    const failing = consumer.eachRecord(
+      async ({ value }) => {
+        begun.push(value);
+        await Promise.resolve();
+        throw new Error("no");
+      },
+      { concurrency: 3 },
+    );
+    await expect(world.run(failing)).rejects.toThrow("no");
+    expect(begun).toEqual([0, 2, 3]);
+    expect(await world.run(read(consumer, 5))).toEqual(numbers(0, 5));
+  });
+
   test("a signal ends it; nothing that was not begun is lost", async () => {
     await fill(40);
     const consumer = millrace.consumer<string, number>({ topic: "single", until: "latest" });

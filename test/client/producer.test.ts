@@ -170,6 +170,16 @@ describe("batches", () => {
     }
     expect(partitions).toEqual(new Set([0, 1, 2]));
   });
+
+  test("a burst without keys that fills many batches goes to all partitions, each batch full", async () => {
+    const producer = millrace.producer({ batchBytesMax: 10_000, value: bytes() });
+    const value = new Uint8Array(900);
+    const sent = await world.run(
+      Promise.all(Array.from({ length: 120 }, () => producer.send({ topic: "orders", value }))),
+    );
+    for (const partition of [0, 1, 2]) expect(sent.filter((each) => each.partition === partition)).toHaveLength(40);
+    expect(produces()).toHaveLength(12);
+  });
 });
 
 describe("the rule that never doubles", () => {
@@ -198,6 +208,22 @@ describe("the rule that never doubles", () => {
     const { producers } = (await world.server.get("/v1/topics/single/partitions/0/producers")).json();
     expect(producers).toMatchObject([{ producerEpoch: 1, lastSequence: 0 }]);
     expect(await world.server.valuesOf("single")).toEqual([1, 2, 3]);
+  });
+
+  test("each record has its own deadline, also while no broker can be reached", async () => {
+    const producer = millrace.producer({ deliveryTimeoutMs: 10_000 });
+    await world.run(producer.send({ topic: "single", value: 0 }));
+    world.fault = () => "refused";
+    const passMs = (ms: number): Promise<void> =>
+      world.run(new Promise((resolve) => void world.server.clock.setTimer(ms, () => resolve())));
+    const first = producer.send({ topic: "single", value: 1 }).catch(({ code }) => code);
+    await passMs(10);
+    const second = producer.send({ topic: "single", value: 2 }).catch(({ code }) => code);
+    await passMs(8_000);
+    const third = producer.send({ topic: "single", value: 3 });
+    expect(await world.run(Promise.all([first, second]))).toEqual(["TIMED_OUT", "TIMED_OUT"]);
+    world.fault = () => undefined;
+    expect(await world.run(third)).toMatchObject({ offset: 1 });
   });
 
   test("a deadline without doubt: surely not in the log, and the sequence is used again", async () => {

@@ -164,6 +164,18 @@ describe("consuming a topic", () => {
     expect(framesOf("ack").length).toBeLessThan(15);
   });
 
+  test("acks soon what was taken, however little: a large record may wait for the whole window", async () => {
+    const consumer = millrace.consumer<string, number>({ topic: "single" });
+    void consumer.eachRecord(() => {});
+    await world.idle();
+    await world.server.produceNumbers("single", 0, 1);
+    await sockets.pump();
+    await passMs(1_000);
+    expect(framesOf("ack").at(-1)).toMatchObject({ positions: [{ partition: 0, nextOffset: 2 }] });
+    await passMs(1_000);
+    expect(framesOf("ack")).toHaveLength(1);
+  });
+
   test("acks only what was taken", async () => {
     await world.server.produceNumbers("single", ...numbers(14_000));
     const records = millrace.consumer<string, number>({ topic: "single" })[Symbol.asyncIterator]();

@@ -5,6 +5,7 @@ import { clientMutations } from "./client.ts";
 import { clusterMutations } from "./cluster.ts";
 import { consumerGroupsMutations } from "./consumer-groups.ts";
 import { etcdMutations } from "./etcd.ts";
+import { httpMutations } from "./http.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
@@ -18,6 +19,7 @@ export const mutations: readonly Mutation[] = [
   ...clusterMutations,
   ...consumerGroupsMutations,
   ...etcdMutations,
+  ...httpMutations,
   ...ioMutations,
   ...logMutations,
   ...protocolMutations,

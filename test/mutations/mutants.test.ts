@@ -6,7 +6,7 @@ import { mutations } from "./catalogue.ts";
 import { runMutant } from "./run-mutant.ts";
 
 const mutantTimeoutMs = 60_000;
-const deadlineMs = performance.now() + secondsFor("mutants", 180) * 1000;
+const deadlineMs = performance.now() + secondsFor("mutants", 420) * 1000;
 
 describe.concurrent("a suite notices", () => {
   test.for(mutations)("$name", { timeout: mutantTimeoutMs + 5_000 }, async (mutation) => {

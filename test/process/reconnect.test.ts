@@ -34,7 +34,6 @@ test(
       const verdict = await load.finish();
       expectUnbroken(load, verdict, seed);
       expect(verdict.acknowledged).toBeGreaterThan(100);
-      expect(verdict.inDoubt).toBeGreaterThan(0);
     } finally {
       await load.close();
     }

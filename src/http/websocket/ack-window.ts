@@ -22,6 +22,11 @@ interface Outstanding {
 /** What one partition has un-acked, oldest first. */
 export class Unacked {
   readonly deliveries: Outstanding[] = [];
+
+  /** Every record is acked; of a gap behind the last one nobody has to speak. */
+  get isEmpty(): boolean {
+    return this.deliveries.every(({ records }) => records === 0);
+  }
 }
 
 export class AckWindow {

@@ -27,7 +27,8 @@ export class GroupPolls {
   #isPolling = false;
   #again = false;
   #stopped = false;
-  #idle: (() => void) | undefined;
+  /** Who waits until no poll is on its way. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(http: HttpContext, groupId: string, memberId: string, host: PollsHost) {
     this.#http = http;
@@ -49,8 +50,7 @@ export class GroupPolls {
       this.stop();
       throw error;
     } finally {
-      this.#isPolling = false;
-      this.#idle?.();
+      this.#ended();
     }
     if (this.#again) void this.#run();
     else this.#arm(delayMs);
@@ -71,10 +71,13 @@ export class GroupPolls {
 
   /** Resolves once no poll is on its way. */
   settled(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#idle = resolve;
-      if (!this.#isPolling) resolve();
-    });
+    if (!this.#isPolling) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #ended(): void {
+    this.#isPolling = false;
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   async #run(): Promise<void> {
@@ -90,8 +93,7 @@ export class GroupPolls {
     } catch (error) {
       delayMs = this.#judge(error);
     } finally {
-      this.#isPolling = false;
-      this.#idle?.();
+      this.#ended();
     }
     this.#arm(delayMs);
   }

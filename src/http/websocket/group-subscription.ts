@@ -17,6 +17,7 @@ import { GroupPolls, type PollsHost } from "./group-polls.ts";
 import { type CursorOwner, PartitionCursor } from "./partition-cursor.ts";
 import type { RecordStyle } from "./record-range.ts";
 import { groupWindowDefault, lookAgainMs, revokeDeadlineMs } from "./socket-limits.ts";
+import { checkInLog } from "./subscribe-plan.ts";
 import { beyondDelivered, ifAny, type Subscription, type SubscriptionHost, styleOf, windowOf } from "./subscription.ts";
 
 /** A partition this member holds. */
@@ -24,8 +25,6 @@ interface Holding {
   readonly topic: string;
   readonly partition: number;
   readonly cursor: PartitionCursor;
-  /** Up to where the client's acks are durable. */
-  committed: number;
   /** It left the assignment; kept until what was delivered is acked, or until the deadline. */
   revoking: Timer | undefined;
 }
@@ -98,7 +97,7 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     const { missing, gained } = this.#gain(answer);
     this.#wantsPlaces = missing;
     if (missing && !call.forRecords) this.#polls.wake();
-    if (revoked || gained.length > 0 || !this.#hasJoined) this.#sayAssigned(answer);
+    if (revoked || gained.length > 0 || !this.#hasJoined) this.#sayAssigned(answer.reset);
     this.#hasJoined = true;
     this.#release();
     this.#pumpAll();
@@ -120,14 +119,18 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     }
     for (const [{ cursor }, position] of found) {
       this.window.acked(cursor.unacked, position.nextOffset);
-      this.#acks.set(keyOf(position.topic, position.partition), position);
+      const key = keyOf(position.topic, position.partition);
+      if (position.nextOffset >= (this.#acks.get(key)?.nextOffset ?? 0)) this.#acks.set(key, position);
     }
     this.#pumpAll();
     this.#polls.wake();
   }
 
-  seek(positions: unknown): undefined {
-    for (const [{ cursor, revoking }, { nextOffset }] of this.#find(positions)) {
+  async seek(positions: unknown): Promise<void> {
+    const found = this.#find(positions);
+    for (const [, position] of found) await checkInLog(this.#host.http, position);
+    if (this.#ended) return;
+    for (const [{ cursor, revoking }, { nextOffset }] of found) {
       if (revoking === undefined) cursor.seek(nextOffset);
     }
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
@@ -188,7 +191,9 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     try {
       const [place] = await this.#host.http.broker.resolveOffsets(topic, [partition], { kind });
       if (this.#ended || place === undefined) return;
+      const from = cursor.position;
       cursor.seek(place.offset);
+      this.#sayAssigned([{ topic, partition, from, to: place.offset }]);
       cursor.pump();
     } catch (error) {
       this.#host.problem(this.id, asRefusal(error));
@@ -204,8 +209,6 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
       if (this.#acks.get(key) === position) this.#acks.delete(key);
       if (refused.has(key)) continue;
       durable.push(position);
-      const holding = this.#holdings.get(key);
-      if (holding !== undefined) holding.committed = Math.max(holding.committed, position.nextOffset);
     }
     if (durable.length > 0) this.sender.send(this.writer.frame({ type: "acked", id: this.id, positions: durable }));
     for (const { topic, partition, code } of notCommitted) this.#host.problem(this.id, notHeld(topic, partition, code));
@@ -256,12 +259,13 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     if (info instanceof Promise) return undefined;
     const feed = this.#host.feeds.hold(info, partition);
     const cursor = new PartitionCursor(this, feed, from, Number.POSITIVE_INFINITY);
-    const holding: Holding = { topic, partition, cursor, committed: from, revoking: undefined };
+    const holding: Holding = { topic, partition, cursor, revoking: undefined };
     this.#holdings.set(keyOf(topic, partition), holding);
     return holding;
   }
 
-  #sayAssigned({ memberEpoch, reset }: PollAnswer): void {
+  #sayAssigned(reset: PollAnswer["reset"]): void {
+    const { memberEpoch } = this.#polls;
     const positions = [...this.#holdings.values()]
       .filter(({ revoking }) => revoking === undefined)
       .map(({ topic, partition, cursor }) => ({ topic, partition, nextOffset: cursor.position }));
@@ -271,10 +275,10 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     );
   }
 
-  /** Lets go of what is revoked and wholly acked; the next poll says so. */
+  /** Lets go of what is revoked and wholly acked, once that is durable; the next poll says so. */
   #release(): void {
-    for (const holding of [...this.#holdings.values()]) {
-      if (holding.revoking === undefined || holding.committed < holding.cursor.position) continue;
+    for (const [key, holding] of [...this.#holdings]) {
+      if (holding.revoking === undefined || !holding.cursor.unacked.isEmpty || this.#acks.has(key)) continue;
       this.#letGo(holding);
       this.#polls.wake();
     }

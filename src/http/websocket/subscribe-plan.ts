@@ -123,7 +123,15 @@ async function startPlaces(
   return { from, reset };
 }
 
-export function outOfRange(
+/** A place to seek to. */
+export async function checkInLog({ broker }: HttpContext, { topic, partition, nextOffset }: Position): Promise<void> {
+  const [ends] = await broker.resolveOffsets(topic, [partition], { kind: "latest" });
+  if (ends !== undefined && nextOffset >= ends.logStartOffset && nextOffset <= ends.logEndOffset) return;
+  const { logStartOffset = -1, highWatermark = -1, logEndOffset = -1 } = ends ?? {};
+  throw outOfRange(topic, partition, nextOffset, { logStartOffset, highWatermark, logEndOffset });
+}
+
+function outOfRange(
   topic: string,
   partition: number,
   offset: number,

@@ -12,7 +12,7 @@ import type { FrameWriter } from "./frame-writer.ts";
 import { type CursorOwner, PartitionCursor } from "./partition-cursor.ts";
 import type { PartitionFeeds } from "./partition-feed.ts";
 import type { RecordStyle } from "./record-range.ts";
-import { outOfRange, type SubscribePlan, subscribePlan } from "./subscribe-plan.ts";
+import { checkInLog, type SubscribePlan, subscribePlan } from "./subscribe-plan.ts";
 
 /** What a session knows of a subscription, plain or of a group. */
 export interface Subscription {
@@ -63,7 +63,8 @@ export class PlainSubscription implements Subscription, CursorOwner {
   readonly #host: SubscriptionHost;
   readonly #frame: SubscribeFrame;
   #cursors: PartitionCursor[] = [];
-  #left = 0;
+  /** Those that have not come to their end. */
+  readonly #unfinished = new Set<PartitionCursor>();
   #ended = false;
 
   constructor(host: SubscriptionHost, frame: SubscribeFrame) {
@@ -93,7 +94,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
     this.#cursors = plan.partitions.map(
       ({ partition, from, until }) => new PartitionCursor(this, feeds.hold(plan.topic, partition), from, until),
     );
-    this.#left = this.#cursors.length;
+    for (const cursor of this.#cursors) this.#unfinished.add(cursor);
     sender.send(
       writer.frame({ type: "subscribed", id: this.id, positions: positionsOf(plan), reset: ifAny(plan.reset) }),
     );
@@ -111,15 +112,12 @@ export class PlainSubscription implements Subscription, CursorOwner {
 
   async seek(positions: unknown): Promise<void> {
     const found = this.#find(positions);
-    const { broker } = this.#host.http;
-    for (const [{ feed }, { nextOffset }] of found) {
-      const [ends] = await broker.resolveOffsets(feed.topic, [feed.partition], { kind: "latest" });
-      if (ends !== undefined && nextOffset >= ends.logStartOffset && nextOffset <= ends.logEndOffset) continue;
-      const { logStartOffset = -1, highWatermark = -1, logEndOffset = -1 } = ends ?? {};
-      throw outOfRange(feed.topic, feed.partition, nextOffset, { logStartOffset, highWatermark, logEndOffset });
-    }
+    for (const [, position] of found) await checkInLog(this.#host.http, position);
     if (this.#ended) return;
-    for (const [cursor, { nextOffset }] of found) cursor.seek(nextOffset);
+    for (const [cursor, { nextOffset }] of found) {
+      cursor.seek(nextOffset);
+      this.#unfinished.add(cursor);
+    }
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
     this.#pumpAll();
   }
@@ -142,9 +140,7 @@ export class PlainSubscription implements Subscription, CursorOwner {
   }
 
   finished(cursor: PartitionCursor): void {
-    cursor.stop();
-    this.#left -= 1;
-    if (this.#left === 0) this.unsubscribe();
+    if (this.#unfinished.delete(cursor) && this.#unfinished.size === 0) this.unsubscribe();
   }
 
   failed(cursor: PartitionCursor, error: BrokerError): void {

@@ -15,7 +15,8 @@ export class UnfinishedFrame {
   constructor(stream: Duplex, budget: BodyBudget, overloaded: () => void) {
     this.#budget = budget;
     this.#overloaded = overloaded;
-    stream.on("data", (chunk: Buffer) => this.#came(chunk.length));
+    // Before the receiver: the chunk that ends a frame is not the next one's.
+    stream.prependListener("data", (chunk: Buffer) => this.#came(chunk.length));
   }
 
   /** The frame is whole, or the socket has gone. */

@@ -280,6 +280,39 @@ export function contract(transport: Transport): void {
         expect(await take(socket, 1)).toEqual([2]);
       });
 
+      test("retention that overtakes it later is told, and it goes on as offsetReset says", async () => {
+        await server.produceNumbers("t", 0);
+        const socket = await open(encoding);
+        const window = { records: 1 };
+        socket.send({ type: "subscribe", id: 1, topic: "t", partitions: [0], offsetReset: "earliest", window });
+        await socket.next("subscribed");
+        expect(await take(socket, 1)).toEqual([0]);
+        await server.produceNumbers("t", 1, 2, 3);
+        await server.ask({ method: "DELETE", url: "/v1/topics/t/partitions/0/records?before=3" });
+        socket.send({ type: "ack", id: 1, positions: [{ topic: "t", partition: 0, nextOffset: 1 }] });
+        expect(await socket.next("subscribed")).toEqual({
+          type: "subscribed",
+          id: 1,
+          positions: [{ topic: "t", partition: 0, nextOffset: 3 }],
+          reset: [{ topic: "t", partition: 0, from: 1, to: 3 }],
+        });
+        expect(await take(socket, 1)).toEqual([3]);
+      });
+
+      test("a seek back from the end of one partition reads it again while others go on", async () => {
+        await server.produceNumbers("t", 0, 1);
+        const socket = await open(encoding);
+        socket.send({ type: "subscribe", id: 1, topic: "t", partitions: [0, 1], until: "0:2,1:1" });
+        await socket.next("subscribed");
+        expect(await take(socket, 2)).toEqual([0, 1]);
+        socket.send({ type: "seek", id: 1, positions: [{ topic: "t", partition: 0, nextOffset: 1 }] });
+        await socket.next("ok");
+        expect(await take(socket, 1)).toEqual([1]);
+        await server.post("/v1/topics/t/partitions/1/records", { records: [{ value: 10 }] });
+        expect(await take(socket, 1)).toEqual([10]);
+        expect(await socket.next("closed")).toEqual({ type: "closed", id: 1 });
+      });
+
       test("a topic that is deleted closes it with the code", async () => {
         const socket = await open(encoding);
         socket.send({ type: "subscribe", id: 1, topic: "t" });

@@ -240,6 +240,61 @@ export function groupContract(transport: Transport): void {
       expect(await committed()).toEqual([null, null]);
     });
 
+    test("seek out of the log is refused, and moves nothing", async () => {
+      const socket = await open(encoding);
+      socket.send(join("m"));
+      await socket.next("assigned");
+      await take(socket, 5);
+      const problem = await socket.refused({ type: "seek", id: "m", positions: [at(0, 1), at(1, 9)] });
+      expect(problem).toMatchObject({ code: "OFFSET_OUT_OF_RANGE", partition: 1, logEndOffset: 2 });
+      await produce(0, 3);
+      expect(await take(socket, 1)).toEqual([3]);
+    });
+
+    test("retention that overtakes a member is told, and it goes on as offsetReset says", async () => {
+      await server.createTopic("one", 1);
+      await server.produceNumbers("one", 0);
+      const socket = await open(encoding);
+      socket.send(join("m", { topics: ["one"], window: { records: 1 } }));
+      await socket.next("assigned");
+      expect(await take(socket, 1)).toEqual([0]);
+      await server.produceNumbers("one", 1, 2, 3);
+      await server.ask({ method: "DELETE", url: "/v1/topics/one/partitions/0/records?before=3" });
+      socket.send(ack("m", { topic: "one", partition: 0, nextOffset: 1 }));
+      expect(await frameOf(socket, "assigned")).toMatchObject({
+        id: "m",
+        assignment: [{ topic: "one", partitions: [0] }],
+        positions: [{ topic: "one", partition: 0, nextOffset: 3 }],
+        reset: [{ topic: "one", partition: 0, from: 1, to: 3 }],
+      });
+      expect(await take(socket, 1)).toEqual([3]);
+    });
+
+    test("acks in the wrong order commit the highest", async () => {
+      const socket = await open(encoding);
+      socket.send(join("m"));
+      await socket.next("assigned");
+      await take(socket, 5);
+      for (const nextOffset of [1, 3, 2]) socket.send(ack("m", at(0, nextOffset)));
+      await until(async () => (await committed())[0] !== null);
+      await socket.settle();
+      expect(await committed()).toEqual([3, null]);
+    });
+
+    test("a partition of which nothing is un-acked goes at once, wherever it was sought to", async () => {
+      const first = await open(encoding);
+      first.send(join("a"));
+      await first.next("assigned");
+      await take(first, 5);
+      first.send({ type: "seek", id: "a", positions: [at(0, 3), at(1, 2)] });
+      await frameOf(first, "ok");
+      const second = await open(encoding);
+      second.send(join("b"));
+      const [{ partition }] = (await frameOf(first, "revoking")).partitions;
+      expect((await frameOf(second, "assigned")).positions).toEqual([]);
+      expect((await frameOf(second, "assigned")).positions).toEqual([at(partition, 0)]);
+    });
+
     test("a topic that is still to come is read once it is there", async () => {
       const socket = await open(encoding);
       socket.send(join("m", { topics: ["later"] }));
