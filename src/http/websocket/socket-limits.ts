@@ -25,6 +25,10 @@ export const socketAnswerBytesMax = 8 * MiB;
 /** A frame that has not ended counts against requestBytesInFlightMax from here on. */
 export const unfinishedBytesMin = 64 * KiB;
 
+/** Each costs far more memory than its bytes when they are few; more close the socket with 1008. */
+export const messageFragmentsMax = 4_096;
+export const bufferedChunksMax = 16_384;
+
 /** What one read of a partition takes from the log; its first batch may be larger. */
 export const rangeBytesMax = 128 * KiB;
 /** Of one read, what its batches may inflate to before it is cut: in keys, values and headers, and in records. */

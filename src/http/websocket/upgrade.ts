@@ -11,7 +11,7 @@ import type { WebSocket } from "ws";
 import { BrokerError } from "../../protocol/error-codes.ts";
 import type { HttpContext } from "../http-context.ts";
 import type { SocketHub } from "./socket-hub.ts";
-import { closeCodes } from "./socket-limits.ts";
+import { bufferedChunksMax, closeCodes, messageFragmentsMax } from "./socket-limits.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
 
 /** Requests that ask for a WebSocket, on any path: their answer ends the connection, unless it is the handshake. */
@@ -33,6 +33,8 @@ export function registerWebSockets(app: FastifyInstance, http: HttpContext, sock
       server: upgrades as unknown as Server,
       maxPayload: http.settings.maxFrameBytes,
       perMessageDeflate: false,
+      maxFragments: messageFragmentsMax,
+      maxBufferedChunks: bufferedChunksMax,
       clientTracking: false,
       handleProtocols: (_asked: Set<string>, request: IncomingMessage) =>
         chooseSubprotocol(request.headers["sec-websocket-protocol"]) ?? false,

@@ -232,6 +232,12 @@ test("frames that do not end count as requests in flight; what there is no memor
   await until(async () => (await metric("millrace_request_bytes_in_flight")) === 0);
 });
 
+test("a frame in very many fragments closes with 1008", async () => {
+  const socket = await TestSocket.open(server, "json");
+  for (let i = 0; i < 5_000; i++) socket.socket.send(" ", { fin: false });
+  expect((await socket.ends()).code).toBe(1008);
+});
+
 describe("frames of any kind", () => {
   const id = fc.oneof(fc.nat(3), fc.string({ maxLength: 3 }), fc.constant(null), fc.constant(-1));
   const topic = fc.constantFrom("t", "nosuch", "", "__consumer_offsets", 5);
