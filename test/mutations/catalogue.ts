@@ -8,6 +8,7 @@ import { etcdMutations } from "./etcd.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
+import { peerMutations } from "./peers.ts";
 import { protocolMutations } from "./protocol.ts";
 import { replicaLogMutations } from "./replica-log.ts";
 import { testingMutations } from "./testing.ts";
@@ -20,6 +21,7 @@ export const mutations: readonly Mutation[] = [
   ...etcdMutations,
   ...ioMutations,
   ...logMutations,
+  ...peerMutations,
   ...protocolMutations,
   ...testingMutations,
   ...replicaLogMutations,
