@@ -4,6 +4,7 @@ import type { Broker } from "../broker/broker.ts";
 import type { Settings } from "../config.ts";
 import type { Clock } from "../io/clock.ts";
 import type { Logger } from "../io/logger.ts";
+import type { PeerServing } from "../io/peers/peer-session.ts";
 import type { Random } from "../io/random.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { BodyBudget } from "./body-budget.ts";
@@ -23,6 +24,8 @@ export interface HttpOptions {
   readonly metrics: Metrics;
   /** What /v1/cluster and the metrics say. */
   readonly version: string;
+  /** Of a broker in a cluster: what other brokers ask of it. */
+  readonly peers?: PeerServing;
 }
 
 export class HttpContext {

@@ -52,7 +52,7 @@ export interface Route {
   /** A GET whose HEAD is a route of its own; any other GET answers HEAD as itself without the body. */
   readonly ownHead?: boolean;
   /** A request that asks for a WebSocket gets one here; handle() answers the others. */
-  readonly upgrade?: boolean;
+  readonly upgrade?: "client" | "peer";
   handle(exchange: Exchange): Promise<void> | void;
 }
 

@@ -29,8 +29,10 @@ import { parseQuery } from "./query.ts";
 import { OperationMetrics, RequestState } from "./request-state.ts";
 import { asItIs, Exchange, notAcceptable, type Route } from "./route.ts";
 import { allRoutes } from "./routes/all.ts";
+import { peerRoute } from "./routes/peer.ts";
+import { PeerHub } from "./websocket/peer-hub.ts";
 import { SocketHub } from "./websocket/socket-hub.ts";
-import { asksForWebSocket, judgeHandshake, registerWebSockets, upgraded } from "./websocket/upgrade.ts";
+import { asksForWebSocket, judgeHandshake, type Opened, registerWebSockets, upgraded } from "./websocket/upgrade.ts";
 
 export interface HttpServer {
   readonly app: FastifyInstance;
@@ -52,7 +54,9 @@ export function createHttpServer(options: HttpOptions): HttpServer {
   const http = new HttpContext(options);
   const app = newFastify(http);
   const sockets = new SocketHub(http);
-  const routes = allRoutes(http);
+  const peers = options.peers === undefined ? undefined : new PeerHub(http, options.peers);
+  const routes = peers === undefined ? allRoutes(http) : [...allRoutes(http), peerRoute];
+  const opened: Opened = (...handshake) => upgraded(sockets, peers, ...handshake);
   const paths = new PathIndex(routes);
   const unmatched = new OperationMetrics("unmatched", http.metrics);
   const rules = originRules(http);
@@ -81,10 +85,12 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     else refuse(http, request, reply, unrouted(request, reply, paths));
   });
 
-  registerWebSockets(app, http, sockets);
+  registerWebSockets(app, http, async () => {
+    await Promise.all([sockets.drain(), peers?.drain()]);
+  });
   for (const route of routes) {
-    if (route.upgrade === true) app.after(() => addRoute(app, http, sockets, route));
-    else addRoute(app, http, sockets, route);
+    if (route.upgrade !== undefined) app.after(() => addRoute(app, http, opened, route));
+    else addRoute(app, http, opened, route);
   }
 
   app.addHook("preClose", () => http.streams.drain());
@@ -95,7 +101,11 @@ export function createHttpServer(options: HttpOptions): HttpServer {
     awaitContinue.add(request);
     app.server.emit("request", request, response);
   });
-  return { app, listen: () => listen(http, app), stop: (graceMs) => stop(http, app, sockets, connections, graceMs) };
+  return {
+    app,
+    listen: () => listen(http, app),
+    stop: (graceMs) => stop(http, app, [sockets, ...(peers === undefined ? [] : [peers])], connections, graceMs),
+  };
 }
 
 function newFastify(http: HttpContext): FastifyInstance {
@@ -139,7 +149,7 @@ function noCompiler(): () => never {
   };
 }
 
-function addRoute(app: FastifyInstance, http: HttpContext, sockets: SocketHub, route: Route): void {
+function addRoute(app: FastifyInstance, http: HttpContext, opened: Opened, route: Route): void {
   const operation = new OperationMetrics(route.operationId, http.metrics);
   const queryNames = Object.keys(route.query ?? {});
   app.route({
@@ -148,15 +158,15 @@ function addRoute(app: FastifyInstance, http: HttpContext, sockets: SocketHub, r
     exposeHeadRoute: route.method === "GET" && route.ownHead !== true,
     config: { produce: route.produce === true, ownStatuses: route.ownStatuses, run } satisfies RouteConfig,
     handler: () => assert(false, "a request is answered before fastify would read its body"),
-    ...(route.upgrade === true ? { wsHandler: (socket, request) => upgraded(sockets, socket, request) } : {}),
+    ...(route.upgrade === undefined ? {} : { wsHandler: (socket, request) => opened(socket, request, route.upgrade) }),
   });
 
   function run(request: FastifyRequest, reply: FastifyReply, done: () => void): void {
     try {
       request.state.operation = operation;
-      if (route.upgrade === true && asksForWebSocket(request)) {
+      if (route.upgrade !== undefined && asksForWebSocket(request)) {
         parseQuery((request.query as { readonly text: string }).text, queryNames);
-        judgeHandshake(http, request, reply);
+        judgeHandshake(http, request, reply, route.upgrade);
         request.state.upgraded = () => requestIsOver(request, reply);
         done();
         return;
@@ -362,17 +372,17 @@ function addressOf(http: HttpContext): ListenAddress {
 async function stop(
   http: HttpContext,
   app: FastifyInstance,
-  sockets: SocketHub,
+  hubs: readonly Pick<SocketHub, "drain" | "terminate">[],
   connections: Connections,
   graceMs: number,
 ): Promise<void> {
   http.draining = true;
-  const streamsEnded = Promise.all([http.streams.drain(), sockets.drain()]);
+  const streamsEnded = Promise.all([http.streams.drain(), ...hubs.map((hub) => hub.drain())]);
   http.broker.drain();
   const cut = http.clock.setTimer(graceMs, () => {
     http.logger.warn({ graceMs }, "requests did not finish in time and were cut off");
     app.server.closeAllConnections();
-    sockets.terminate();
+    for (const hub of hubs) hub.terminate();
   });
   connections.closeIdle(http.clock);
   try {

@@ -9,6 +9,7 @@ import { httpMutations } from "./http.ts";
 import { ioMutations } from "./io.ts";
 import { logMutations } from "./log.ts";
 import type { Mutation } from "./mutation.ts";
+import { peerMutations } from "./peers.ts";
 import { protocolMutations } from "./protocol.ts";
 import { replicaLogMutations } from "./replica-log.ts";
 import { testingMutations } from "./testing.ts";
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...httpMutations,
   ...ioMutations,
   ...logMutations,
+  ...peerMutations,
   ...protocolMutations,
   ...testingMutations,
   ...replicaLogMutations,

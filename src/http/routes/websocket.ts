@@ -23,7 +23,7 @@ export function webSocketRoutes(): readonly Route[] {
       offers: [mediaTypes.json],
       answers: { 101: { description: "The connection is a WebSocket now; its first frame is ready." } },
       problems: ["UPGRADE_REQUIRED", "BROKER_SHUTTING_DOWN"],
-      upgrade: true,
+      upgrade: "client",
       handle: (exchange) => {
         exchange.reply.header("upgrade", "websocket").header("connection", "upgrade");
         throw new BrokerError("UPGRADE_REQUIRED", "this route is a WebSocket: it takes a handshake, not a plain GET");

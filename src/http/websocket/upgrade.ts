@@ -8,8 +8,12 @@ import type { Duplex } from "node:stream";
 import fastifyWebsocket from "@fastify/websocket";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { WebSocket } from "ws";
+import { peerSubprotocol } from "../../io/peers/peer-route.ts";
 import { BrokerError } from "../../protocol/error-codes.ts";
 import type { HttpContext } from "../http-context.ts";
+import { originRefused } from "../origin.ts";
+import type { Route } from "../route.ts";
+import type { PeerHub } from "./peer-hub.ts";
 import type { SocketHub } from "./socket-hub.ts";
 import { bufferedChunksMax, closeCodes, messageFragmentsMax } from "./socket-limits.ts";
 import { chooseSubprotocol } from "./subprotocol.ts";
@@ -17,10 +21,13 @@ import { chooseSubprotocol } from "./subprotocol.ts";
 /** Requests that ask for a WebSocket, on any path: their answer ends the connection, unless it is the handshake. */
 const asking = new WeakSet<object>();
 
+/** Those of them that other brokers make, once judged. */
+const peerHandshakes = new WeakSet<object>();
+
 export const asksForWebSocket = (request: FastifyRequest): boolean => asking.has(request.raw);
 
-/** Registers the plugin, so that `upgrade: true` routes may be added after it. */
-export function registerWebSockets(app: FastifyInstance, http: HttpContext, sockets: SocketHub): void {
+/** Registers the plugin, so that routes with `upgrade` may be added after it. */
+export function registerWebSockets(app: FastifyInstance, http: HttpContext, drained: () => Promise<void>): void {
   const upgrades = new EventEmitter();
   app.server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.method === "GET" && request.headers.upgrade?.toLowerCase() === "websocket") {
@@ -37,10 +44,12 @@ export function registerWebSockets(app: FastifyInstance, http: HttpContext, sock
       maxBufferedChunks: bufferedChunksMax,
       clientTracking: false,
       handleProtocols: (_asked: Set<string>, request: IncomingMessage) =>
-        chooseSubprotocol(request.headers["sec-websocket-protocol"]) ?? false,
+        (peerHandshakes.has(request)
+          ? peerSubprotocol
+          : chooseSubprotocol(request.headers["sec-websocket-protocol"])) ?? false,
     },
     preClose: (done: () => void) => {
-      void sockets.drain().then(() => done());
+      void drained().then(() => done());
     },
     errorHandler: (error, socket) => {
       if (socket.readyState !== socket.OPEN) return; // the other side broke the protocol: its close code is on the way
@@ -52,7 +61,12 @@ export function registerWebSockets(app: FastifyInstance, http: HttpContext, sock
 }
 
 /** Throws what is wrong with a handshake that was let through to the route. */
-export function judgeHandshake(http: HttpContext, request: FastifyRequest, reply: FastifyReply): void {
+export function judgeHandshake(
+  http: HttpContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  kind: Route["upgrade"],
+): void {
   const { headers } = request.raw;
   if (headers["sec-websocket-version"] !== "13") {
     reply.header("sec-websocket-version", "13");
@@ -61,16 +75,30 @@ export function judgeHandshake(http: HttpContext, request: FastifyRequest, reply
   if (!/^[+/0-9A-Za-z]{22}==$/.test(headers["sec-websocket-key"] ?? "")) {
     throw new BrokerError("INVALID_REQUEST", "Sec-WebSocket-Key must be 16 bytes in base64");
   }
-  chooseSubprotocol(headers["sec-websocket-protocol"]);
+  if (kind === "peer") judgePeer(request.raw);
+  else chooseSubprotocol(headers["sec-websocket-protocol"]);
   if (http.draining) throw new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
 }
 
+/** A page of a browser never gets as far as the secret, whatever origins are allowed. */
+function judgePeer(request: IncomingMessage): void {
+  const { headers } = request;
+  if (headers.origin !== undefined) throw originRefused();
+  if (headers["sec-websocket-protocol"]?.trim() !== peerSubprotocol) {
+    throw new BrokerError("INVALID_REQUEST", `other brokers ask for the subprotocol ${peerSubprotocol} alone`);
+  }
+  peerHandshakes.add(request);
+}
+
+export type Opened = (socket: WebSocket, request: FastifyRequest, kind: Route["upgrade"]) => void;
+
 /** The handshake is done: the socket is nobody's request any more. */
-export function upgraded(sockets: SocketHub, socket: WebSocket, request: FastifyRequest): void {
-  const { raw, id } = request;
+export function upgraded(sockets: SocketHub, peers: PeerHub | undefined, ...handshake: Parameters<Opened>): void {
+  const [socket, { raw, id, state }, kind] = handshake;
   const stream = raw.socket;
-  request.state.upgraded?.();
-  sockets.opened(socket, stream, id);
+  state.upgraded?.();
+  if (kind === "peer") peers?.opened(socket, stream.remoteAddress);
+  else sockets.opened(socket, stream, id);
 }
 
 const hopByHop = new Set(["upgrade", "http2-settings"]);
