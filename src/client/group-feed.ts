@@ -5,12 +5,15 @@ import type { Position } from "./admin-answers.ts";
 import { byTopic } from "./consumer-events.ts";
 import type { Feed, FeedParts } from "./feed.ts";
 import { FetchLoop } from "./fetch-loop.ts";
+import { GroupConnection } from "./group-connection.ts";
 import { GroupHoldings } from "./group-holdings.ts";
-import { GroupPoll, type GroupPollBody, type PollAnswer } from "./group-poll.ts";
+import type { GroupLink, GroupPollBody, PollAnswer } from "./group-link.ts";
+import { GroupPoll } from "./group-poll.ts";
 import type { PartitionInbox } from "./inbox.ts";
 import { MillraceError } from "./millrace-error.ts";
 import { readPage } from "./read-page.ts";
 import type { RetryNews } from "./retry.ts";
+import type { Sockets } from "./sockets.ts";
 import type { TopicCache } from "./topic-cache.ts";
 import { Change, changeWithin } from "./waiting.ts";
 
@@ -39,12 +42,15 @@ const sessionTimeoutMsDefault = 45_000;
 const lostCodes = new Set(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
 /** Pages of several topics wait so long: one topic's wait must not hold up another's records. */
 const pagesWaitMs = 250;
+const windowBytesMax = 32 * 1024 * 1024;
+/** A socket on which an answer takes longer is left for another. */
+const socketAnswerMs = 10_000;
 
 export class GroupFeed implements Feed {
   readonly #source: GroupSource;
   readonly #parts: FeedParts;
   readonly #topics: TopicCache;
-  readonly #poll: GroupPoll;
+  readonly #link: GroupLink;
   readonly #loop: FetchLoop;
   readonly #stop = new AbortController();
   readonly #beatNow = new Change();
@@ -67,11 +73,17 @@ export class GroupFeed implements Feed {
   /** Something was handled since the last commit. */
   #isDirty = false;
 
-  constructor(source: GroupSource, memberId: string, parts: FeedParts, topics: TopicCache) {
+  constructor(
+    source: GroupSource,
+    memberId: string,
+    parts: FeedParts,
+    topics: TopicCache,
+    sockets: Sockets | undefined,
+  ) {
     this.#source = source;
     this.#parts = parts;
     this.#topics = topics;
-    this.#poll = new GroupPoll(parts.http, source.group, memberId);
+    this.#link = linkOf(source, memberId, parts, sockets, () => this.#beat());
     this.#isAuto = (source.commit ?? "auto") === "auto";
     this.#holdings = new GroupHoldings(parts.inbox, this.#isAuto);
     this.#loop = new FetchLoop({
@@ -93,6 +105,7 @@ export class GroupFeed implements Feed {
 
   progressed(inbox: PartitionInbox): void {
     if (inbox.state === "leaving" && inbox.progress.isIdle) this.#beat();
+    if (this.#isAuto && this.#link.isStarved) this.#beat();
     if (this.#isDirty) return;
     this.#isDirty = true;
     this.#beatNow.tell();
@@ -122,7 +135,7 @@ export class GroupFeed implements Feed {
     } catch (error) {
       if (!isLost(error)) throw error;
     } finally {
-      await this.#poll.leave();
+      await this.#link.leave();
     }
   }
 
@@ -136,7 +149,8 @@ export class GroupFeed implements Feed {
   readonly #onRetry = (news: RetryNews): void => this.#parts.events.emit("retrying", news);
 
   async #fetchOnce(signal: AbortSignal, attempt: number): Promise<void> {
-    if (this.#memberEpoch !== undefined && this.#holdings.readsPages) return this.#readPages(signal, attempt);
+    if (this.#memberEpoch !== undefined && this.#holdings.readsPages(this.#link.waitsWhileLeaving))
+      return this.#readPages(signal, attempt);
     const { maxBytes, maxRecords } = this.#parts;
     const { sessionTimeoutMs = sessionTimeoutMsDefault } = this.#source;
     // Should the poll get lost on its way, the beats must begin again before the group gives this member up.
@@ -282,7 +296,7 @@ export class GroupFeed implements Feed {
     try {
       const joining = this.#memberEpoch === undefined ? this.#joining() : { memberEpoch: this.#memberEpoch };
       const offsetReset = this.#source.offsetReset ?? "earliest";
-      const answer = await this.#poll.once({ ...joining, offsetReset, ...body }, signal, attempt);
+      const answer = await this.#link.once({ ...joining, offsetReset, ...body }, signal, attempt);
       if (join !== this.#join) return undefined;
       this.#lastPollMs = clock.monotonicMs();
       this.#heartbeatIntervalMs = answer.heartbeatIntervalMs;
@@ -310,6 +324,7 @@ export class GroupFeed implements Feed {
 
   #learn(answer: PollAnswer, committed: readonly Position[] | undefined, sentMs: number): void {
     const { inbox: all, events } = this.#parts;
+    this.#lose(answer.gone ?? []);
     // Two calls may cross; an older epoch's answer tells nothing new.
     if (answer.memberEpoch >= (this.#memberEpoch ?? 0)) {
       this.#memberEpoch = answer.memberEpoch;
@@ -355,6 +370,19 @@ export class GroupFeed implements Feed {
     this.#loop.restart();
   }
 
+  /** These went to another member before their handlers had ended. */
+  #lose(gone: NonNullable<PollAnswer["gone"]>): void {
+    const { inbox: all, events } = this.#parts;
+    const lost = gone.flatMap(({ topic, partition }) => all.get(topic, partition) ?? []);
+    if (lost.length === 0) return;
+    for (const inbox of lost) {
+      all.drop(inbox);
+      inbox.lost.abort("lost");
+    }
+    events.emit("lost", { partitions: byTopic(lost) });
+    this.#loop.restart();
+  }
+
   #drop(code: string): void {
     this.#join++;
     this.#memberEpoch = undefined;
@@ -371,4 +399,33 @@ export class GroupFeed implements Feed {
 
 function isLost(error: unknown): error is MillraceError {
   return error instanceof MillraceError && error.status === 409 && lostCodes.has(error.code);
+}
+
+/** Polls, or a WebSocket with polls behind it. Subscriptions do not carry every setting of a member. */
+function linkOf(
+  { group, topics, instanceId, sessionTimeoutMs, offsetReset, assignor, rebalanceTimeoutMs }: GroupSource,
+  memberId: string,
+  { http, inbox }: FeedParts,
+  sockets: Sockets | undefined,
+  onNews: () => void,
+): GroupLink {
+  const poll = new GroupPoll(http, group, memberId);
+  if (sockets === undefined || assignor !== undefined || rebalanceTimeoutMs !== undefined) return poll;
+  return new GroupConnection({
+    poll,
+    sockets,
+    sessionTimeoutMs: sessionTimeoutMs ?? sessionTimeoutMsDefault,
+    socketOptions: {
+      group,
+      memberId,
+      topics,
+      ...(instanceId === undefined ? {} : { instanceId }),
+      ...(sessionTimeoutMs === undefined ? {} : { sessionTimeoutMs }),
+      ...(offsetReset === undefined ? {} : { offsetReset }),
+      windowBytes: Math.min(inbox.bytesMax, windowBytesMax),
+      clock: http.clock,
+      timeoutMs: Math.min(http.requestTimeoutMs, socketAnswerMs),
+      onNews,
+    },
+  });
 }

@@ -128,9 +128,11 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
 
   seek(positions: unknown): undefined {
     for (const [{ cursor, revoking }, { nextOffset }] of this.#find(positions)) {
-      if (revoking === undefined) cursor.seek(nextOffset);
+      // Of what is going, only back: the client will not handle what was delivered from there on.
+      if (revoking === undefined || nextOffset < cursor.position) cursor.seek(nextOffset);
     }
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
+    this.#release();
     this.#pumpAll();
   }
 
