@@ -392,8 +392,7 @@ export class GroupSocket implements GroupLink {
 
   /** Of one partition, or of what stands before `closed`. */
   #refused(error: MillraceError): void {
-    const { topic, partition } = error.problem ?? {};
-    const key = placeKey(String(topic), Number(partition));
+    const key = placeKey(String(error.problem?.["topic"]), Number(error.problem?.["partition"]));
     const commits = this.#commits.get(key);
     if (commits !== undefined && error.status === 409) this.#settle(key, commits.slice(0, 1), error.code);
     else if (this.#memberEpoch === undefined || !error.retriable) this.#fail(error);
@@ -403,7 +402,7 @@ export class GroupSocket implements GroupLink {
   #closed(code: string | undefined): void {
     this.#hasLeft = code === undefined;
     if (this.#hasLeft) this.#end();
-    else if (this.#problem?.code === code) this.#fail(this.#problem);
+    else if (this.#problem !== undefined && this.#problem.code === code) this.#fail(this.#problem);
     else this.#fail(new MillraceError(code!, "the broker closed the subscription", { status: 409 }));
   }
 

@@ -133,7 +133,7 @@ describe.each(["http", "WebSocket"] as const)("one member over %s", (transport) 
     await passMs(2_000);
     const { fetch } = world;
     let swallowed = 0;
-    const stuck = client({
+    const stuck = world.client({
       fetch: (url, init) => {
         if (!/"waitMs":[1-9]/.test(String(init.body))) return fetch(url, init);
         swallowed++;

@@ -17,19 +17,26 @@ export class StreamSockets {
     world.hasSockets = true;
   }
 
-  readonly open: OpenWebSocket = (_url, protocol) => {
+  readonly open: OpenWebSocket = this.opener(() => false);
+
+  /** One that fails while `isDown`. */
+  opener(isDown: () => boolean): OpenWebSocket {
+    return (_url, protocol) => this.#open(protocol, !isDown());
+  }
+
+  #open(protocol: string, isUp: boolean): WebSocketLike {
     const [near, far] = duplexPair();
     near.on("close", () => far.destroy()).on("error", () => {});
     far.on("close", () => near.destroy()).on("error", () => {});
     this.#watch(near);
     this.#watch(far);
     this.streams.push(near);
-    if (this.isUp) this.#world.server.http.app.server.emit("connection", far);
+    if (this.isUp && isUp) this.#world.server.http.app.server.emit("connection", far);
     else far.destroy();
     const options = { createConnection: () => near, perMessageDeflate: false };
     const made = new WebSocket("ws://localhost/v1/ws", protocol, options as ConstructorParameters<typeof WebSocket>[2]);
     return made as unknown as WebSocketLike;
-  };
+  }
 
   /** Every connection breaks, whatever was on its way. */
   cut(): void {
