@@ -64,7 +64,6 @@ export class GroupSocket implements GroupLink {
   readonly #changed = new Change();
   readonly #cursors = new Map<string, Cursor>();
   readonly #commits = new Map<string, Commit[]>();
-  readonly #seeks: (readonly Cursor[])[] = [];
   readonly #deadlines = new Set<ClientTimer>();
   readonly #subscription: (() => void) & { readonly id: number };
   #memberEpoch: number | undefined;
@@ -193,16 +192,26 @@ export class GroupSocket implements GroupLink {
   }
 
   #seek(places: readonly (readonly [Cursor, number])[]): void {
-    if (places.length === 0) return;
     for (const [cursor, nextOffset] of places) {
+      const { topic, partition } = cursor;
       cursor.records = [];
       cursor.begin = cursor.next = cursor.acked = nextOffset;
       cursor.unackedRecords = cursor.unackedBytes = 0;
       cursor.seeks++;
+      const positions = [{ topic, partition, nextOffset }];
+      this.#connection.send({ type: "seek", id: this.#subscription.id, positions });
+      // Behind it, a ping: answered in turn even if the partition has gone and the seek is refused.
+      const sought = this.#connection.listen(
+        { type: "ping" },
+        {
+          frame: () => {
+            sought();
+            cursor.seeks--;
+          },
+          lost: () => {},
+        },
+      );
     }
-    this.#seeks.push(places.map(([cursor]) => cursor));
-    const positions = places.map(([{ topic, partition }, nextOffset]) => ({ topic, partition, nextOffset }));
-    this.#connection.send({ type: "seek", id: this.#subscription.id, positions });
   }
 
   /** What is going and not in hand any more may go now. */
@@ -316,7 +325,6 @@ export class GroupSocket implements GroupLink {
     this.#heardMs = this.#options.clock.monotonicMs();
     if (frame.type === "records") this.#delivered(frame);
     else if (frame.type === "acked") this.#acked(frame["positions"] as readonly Position[]);
-    else if (frame.type === "ok") for (const cursor of this.#seeks.shift() ?? []) cursor.seeks--;
     else if (frame.type === "assigned") this.#assigned(frame);
     else if (frame.type === "revoking") this.#revoking(frame);
     else if (frame.type === "problem") this.#refused(problemError(frame["problem"] as Problem));
@@ -383,6 +391,7 @@ export class GroupSocket implements GroupLink {
         if (this.#cursors.get(key) !== cursor) return;
         this.#cursors.delete(key);
         this.#gone.push(cursor);
+        this.#settle(key, this.#commits.get(key) ?? [], "STALE_MEMBER_EPOCH");
         this.#changed.tell();
         onNews();
       });
@@ -394,7 +403,9 @@ export class GroupSocket implements GroupLink {
   #refused(error: MillraceError): void {
     const key = placeKey(String(error.problem?.["topic"]), Number(error.problem?.["partition"]));
     const commits = this.#commits.get(key);
-    if (commits !== undefined && error.status === 409) this.#settle(key, commits.slice(0, 1), error.code);
+    if (commits !== undefined && !error.retriable) this.#settle(key, commits.slice(0, 1), error.code);
+    else if (error.code === "STALE_MEMBER_EPOCH")
+      return; // it went while a seek was on its way
     else if (this.#memberEpoch === undefined || !error.retriable) this.#fail(error);
     else this.#problem = error;
   }

@@ -64,7 +64,7 @@ describe("a member over a socket", () => {
     await world.run(consumer.close());
     await world.run(handling);
     expect(world.seen.filter(({ path }) => path.includes("/members/"))).toEqual([]);
-    expect(await committed()).toEqual([21, null]);
+    expect(await committed()).toEqual([21, 0]);
     expect(await membersOf()).toBe(0);
   });
 
