@@ -36,7 +36,7 @@ interface Cursor {
   committed: number;
   acked: number;
   /** On their way to the broker: what comes before their answers is of before. */
-  seeks: number;
+  readonly seeks: Set<object>;
   unackedRecords: number;
   unackedBytes: number;
   isRevoking: boolean;
@@ -64,6 +64,8 @@ export class GroupSocket implements GroupLink {
   readonly #changed = new Change();
   readonly #cursors = new Map<string, Cursor>();
   readonly #commits = new Map<string, Commit[]>();
+  /** In the order they were sent. */
+  readonly #seeks: { readonly cursor: Cursor; readonly seek: object }[] = [];
   readonly #deadlines = new Set<ClientTimer>();
   readonly #subscription: (() => void) & { readonly id: number };
   #memberEpoch: number | undefined;
@@ -197,21 +199,29 @@ export class GroupSocket implements GroupLink {
       cursor.records = [];
       cursor.begin = cursor.next = cursor.acked = nextOffset;
       cursor.unackedRecords = cursor.unackedBytes = 0;
-      cursor.seeks++;
+      const seek = {};
+      cursor.seeks.add(seek);
       const positions = [{ topic, partition, nextOffset }];
       this.#connection.send({ type: "seek", id: this.#subscription.id, positions });
-      // Behind it, a ping: answered in turn even if the partition has gone and the seek is refused.
-      const sought = this.#connection.listen(
+      this.#seeks.push({ cursor, seek });
+      // Answered after the seek: if the seek was not until then, it was refused, as the partition has gone.
+      const answered = this.#connection.listen(
         { type: "ping" },
         {
           frame: () => {
-            sought();
-            cursor.seeks--;
+            answered();
+            if (cursor.seeks.has(seek)) this.#sought();
           },
           lost: () => {},
         },
       );
     }
+  }
+
+  /** The first seek on its way was answered. */
+  #sought(): void {
+    const first = this.#seeks.shift();
+    first?.cursor.seeks.delete(first.seek);
   }
 
   /** What is going and not in hand any more may go now. */
@@ -325,6 +335,7 @@ export class GroupSocket implements GroupLink {
     this.#heardMs = this.#options.clock.monotonicMs();
     if (frame.type === "records") this.#delivered(frame);
     else if (frame.type === "acked") this.#acked(frame["positions"] as readonly Position[]);
+    else if (frame.type === "ok") this.#sought();
     else if (frame.type === "assigned") this.#assigned(frame);
     else if (frame.type === "revoking") this.#revoking(frame);
     else if (frame.type === "problem") this.#refused(problemError(frame["problem"] as Problem));
@@ -334,7 +345,7 @@ export class GroupSocket implements GroupLink {
 
   #delivered(frame: Frame): void {
     const cursor = this.#cursors.get(placeKey(frame["topic"] as string, frame["partition"] as number));
-    if (cursor === undefined || cursor.isRevoking || cursor.seeks > 0) return;
+    if (cursor === undefined || cursor.isRevoking || cursor.seeks.size > 0) return;
     for (const record of frame["records"] as readonly FetchedRecord[]) {
       cursor.records.push(record);
       cursor.unackedRecords++;
@@ -371,7 +382,15 @@ export class GroupSocket implements GroupLink {
       if (known !== undefined && !known.isRevoking) continue;
       const places = { begin: nextOffset, next: nextOffset, committed: nextOffset, acked: nextOffset };
       const unacked = { unackedRecords: 0, unackedBytes: 0 };
-      this.#cursors.set(key, { topic, partition, records: [], ...places, seeks: 0, ...unacked, isRevoking: false });
+      this.#cursors.set(key, {
+        topic,
+        partition,
+        records: [],
+        ...places,
+        seeks: new Set(),
+        ...unacked,
+        isRevoking: false,
+      });
     }
     this.#resets.push(...((frame["reset"] ?? []) as readonly Reset[]));
     this.#options.onNews();
