@@ -26,8 +26,9 @@ export interface GroupSource {
   readonly instanceId?: string;
   /** Without a sign of life for so long the group gives this member up. 45 s by default. */
   readonly sessionTimeoutMs?: number;
-  /** How long handlers may go on with partitions that go to another member. 5 min by default. */
+  /** How long handlers may go on with partitions that go to another member. By default 5 min, over a WebSocket 30 s; with a value the group uses HTTP. */
   readonly rebalanceTimeoutMs?: number;
+  /** With a value the group uses HTTP. */
   readonly assignor?: "uniform" | "range";
   /** Where to begin without a committed offset, and when it is not in the log any more. `earliest` by default. */
   readonly offsetReset?: "earliest" | "latest" | "error";

@@ -118,6 +118,20 @@ describe("a member over a socket", () => {
     expect(group.members.map(({ memberId }) => memberId)).toEqual(["slot"]);
   });
 
+  test("a socket that is silent is left within seconds, and the member with its session", async () => {
+    const consumer = join({ sessionTimeoutMs: 30_000 });
+    const troubles = troublesOf(consumer);
+    const seen: number[] = [];
+    void consumer.eachRecord(({ value }) => void seen.push(value!));
+    await passMs(20_000);
+    sockets.isMute = true;
+    await produce(0, 0, 1);
+    await passMs(20_000);
+    expect(seen).toEqual([0, 1]);
+    expect(polls()).toBeGreaterThan(0);
+    expect(troubles).toEqual([]);
+  });
+
   test("what is in hand at the deadline is told as lost, and its commit is not made", async () => {
     await produce(0, 0);
     await produce(1, 1);

@@ -10,6 +10,8 @@ export class StreamSockets {
   readonly streams: Duplex[] = [];
   /** False: handshakes fail. */
   isUp = true;
+  /** Nothing gets through any more, and nobody is told. */
+  isMute = false;
   readonly #world: ClientWorld;
 
   constructor(world: ClientWorld) {
@@ -46,6 +48,7 @@ export class StreamSockets {
   #watch(stream: Duplex): void {
     const write = stream.write.bind(stream) as (...args: unknown[]) => boolean;
     stream.write = ((...args: unknown[]) => {
+      if (this.isMute) return true;
       this.#world.moved();
       return write(...args);
     }) as typeof stream.write;
