@@ -412,10 +412,11 @@ function linkOf(
 ): GroupLink {
   const poll = new GroupPoll(http, group, memberId);
   if (sockets === undefined || assignor !== undefined || rebalanceTimeoutMs !== undefined) return poll;
+  const sessionMs = sessionTimeoutMs ?? sessionTimeoutMsDefault;
   return new GroupConnection({
     poll,
     sockets,
-    sessionTimeoutMs: sessionTimeoutMs ?? sessionTimeoutMsDefault,
+    sessionTimeoutMs: sessionMs,
     socketOptions: {
       group,
       memberId,
@@ -425,7 +426,7 @@ function linkOf(
       ...(offsetReset === undefined ? {} : { offsetReset }),
       windowBytes: Math.min(inbox.bytesMax, windowBytesMax),
       clock: http.clock,
-      timeoutMs: Math.min(http.requestTimeoutMs, socketAnswerMs),
+      timeoutMs: Math.min(http.requestTimeoutMs, socketAnswerMs, Math.ceil(sessionMs / 3)),
       onNews,
     },
   });

@@ -2,7 +2,8 @@
 // here they wait, bounded by the window, until a poll takes them. It ends with its connection.
 
 import type { Position, TopicPartitions } from "./admin-answers.ts";
-import { type FetchedRecord, fetchedBytes } from "./consumed-record.ts";
+import type { FetchedRecord } from "./consumed-record.ts";
+import { GroupCursor } from "./group-cursor.ts";
 import { type GroupLink, type GroupPollBody, type PollAnswer, placeKey } from "./group-link.ts";
 import { problemError } from "./http-answer.ts";
 import { abortedError, MillraceError, type Problem } from "./millrace-error.ts";
@@ -25,23 +26,6 @@ export interface GroupSocketOptions {
   readonly onNews: () => void;
 }
 
-/** What the broker delivers of one partition. */
-interface Cursor {
-  readonly topic: string;
-  readonly partition: number;
-  records: FetchedRecord[];
-  /** Where `records` begins, and where the broker goes on. */
-  begin: number;
-  next: number;
-  committed: number;
-  acked: number;
-  /** On their way to the broker: what comes before their answers is of before. */
-  readonly seeks: Set<object>;
-  unackedRecords: number;
-  unackedBytes: number;
-  isRevoking: boolean;
-}
-
 type Reset = NonNullable<PollAnswer["reset"]>[number];
 
 interface Commit {
@@ -62,17 +46,17 @@ export class GroupSocket implements GroupLink {
   readonly #connection: SocketConnection;
   readonly #options: GroupSocketOptions;
   readonly #changed = new Change();
-  readonly #cursors = new Map<string, Cursor>();
+  readonly #cursors = new Map<string, GroupCursor>();
   readonly #commits = new Map<string, Commit[]>();
   /** In the order they were sent. */
-  readonly #seeks: { readonly cursor: Cursor; readonly seek: object }[] = [];
+  readonly #seeks: { readonly cursor: GroupCursor; readonly seek: object }[] = [];
   readonly #deadlines = new Set<ClientTimer>();
   readonly #subscription: (() => void) & { readonly id: number };
   #memberEpoch: number | undefined;
   #assignment: readonly TopicPartitions[] = [];
   #assignments = 0;
   #assignmentsTold = 0;
-  #gone: Cursor[] = [];
+  #gone: GroupCursor[] = [];
   #resets: Reset[] = [];
   #problem: MillraceError | undefined;
   #failure: MillraceError | undefined;
@@ -181,10 +165,7 @@ export class GroupSocket implements GroupLink {
     const cursor = this.#cursors.get(key);
     if (cursor !== undefined) {
       if (nextOffset > cursor.next) this.#seek([[cursor, nextOffset]]);
-      const left = Math.max(0, cursor.next - nextOffset) / Math.max(1, cursor.next - cursor.acked);
-      cursor.unackedRecords *= Math.min(1, left);
-      cursor.unackedBytes *= Math.min(1, left);
-      cursor.acked = nextOffset;
+      cursor.ack(nextOffset);
     }
     const commit = { nextOffset, isDone: false };
     this.#commits.set(key, [...(this.#commits.get(key) ?? []), commit]);
@@ -193,12 +174,10 @@ export class GroupSocket implements GroupLink {
     return commit;
   }
 
-  #seek(places: readonly (readonly [Cursor, number])[]): void {
+  #seek(places: readonly (readonly [GroupCursor, number])[]): void {
     for (const [cursor, nextOffset] of places) {
       const { topic, partition } = cursor;
-      cursor.records = [];
-      cursor.begin = cursor.next = cursor.acked = nextOffset;
-      cursor.unackedRecords = cursor.unackedBytes = 0;
+      cursor.moveTo(nextOffset);
       const seek = {};
       cursor.seeks.add(seek);
       const positions = [{ topic, partition, nextOffset }];
@@ -237,7 +216,7 @@ export class GroupSocket implements GroupLink {
   /** Brings each partition to where the member reads on. */
   #goTo(positions: readonly Position[]): ReadonlySet<string> {
     const asked = new Set<string>();
-    const places: [Cursor, number][] = [];
+    const places: [GroupCursor, number][] = [];
     for (const { topic, partition, nextOffset } of positions) {
       const key = placeKey(topic, partition);
       const cursor = this.#cursors.get(key);
@@ -250,7 +229,7 @@ export class GroupSocket implements GroupLink {
   }
 
   async #ping(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, timeoutMs } = this.#options;
     const startMs = clock.monotonicMs();
     if (startMs - this.#heardMs < heartbeatIntervalMs / 2) return;
     let isHeard = false;
@@ -264,6 +243,8 @@ export class GroupSocket implements GroupLink {
       await this.#until(() => isHeard, signal);
     } finally {
       stop();
+      // Silent: nobody is served by this connection.
+      if (!isHeard && clock.monotonicMs() - startMs >= timeoutMs) this.#connection.close();
     }
   }
 
@@ -291,8 +272,10 @@ export class GroupSocket implements GroupLink {
       const nowMs = clock.monotonicMs();
       if (nowMs >= deadlineMs) return;
       const stalledAtMs = this.isStarved ? Math.max(nowMs, this.#heardMs + stallMs) : Number.POSITIVE_INFINITY;
+      const quietAtMs = this.#heardMs + heartbeatIntervalMs;
       if (nowMs >= stalledAtMs) this.#openWindow();
-      else await changeWithin(this.#changed, clock, Math.min(deadlineMs, stalledAtMs) - nowMs, signal);
+      else if (nowMs >= quietAtMs) await this.#ping(signal);
+      else await changeWithin(this.#changed, clock, Math.min(deadlineMs, stalledAtMs, quietAtMs) - nowMs, signal);
     }
   }
 
@@ -320,9 +303,7 @@ export class GroupSocket implements GroupLink {
       if (cursor.isRevoking) continue;
       const { topic, partition } = cursor;
       if (asked.has(key)) {
-        for (const record of cursor.records) records.push({ ...record, topic, partition });
-        cursor.records = [];
-        cursor.begin = cursor.next;
+        for (const record of cursor.take()) records.push({ ...record, topic, partition });
       }
       positions.push({ topic, partition, nextOffset: cursor.begin });
     }
@@ -344,14 +325,8 @@ export class GroupSocket implements GroupLink {
   }
 
   #delivered(frame: Frame): void {
-    const cursor = this.#cursors.get(placeKey(frame["topic"] as string, frame["partition"] as number));
-    if (cursor === undefined || cursor.isRevoking || cursor.seeks.size > 0) return;
-    for (const record of frame["records"] as readonly FetchedRecord[]) {
-      cursor.records.push(record);
-      cursor.unackedRecords++;
-      cursor.unackedBytes += fetchedBytes(record);
-    }
-    cursor.next = frame["nextOffset"] as number;
+    const key = placeKey(frame["topic"] as string, frame["partition"] as number);
+    this.#cursors.get(key)?.deliver(frame["records"] as readonly FetchedRecord[], frame["nextOffset"] as number);
   }
 
   #acked(positions: readonly Position[]): void {
@@ -376,21 +351,10 @@ export class GroupSocket implements GroupLink {
     this.#memberEpoch = frame["memberEpoch"] as number;
     this.#assignment = frame["assignment"] as readonly TopicPartitions[];
     this.#assignments++;
-    for (const { topic, partition, nextOffset } of frame["positions"] as readonly Position[]) {
-      const key = placeKey(topic, partition);
+    for (const position of frame["positions"] as readonly Position[]) {
+      const key = placeKey(position.topic, position.partition);
       const known = this.#cursors.get(key);
-      if (known !== undefined && !known.isRevoking) continue;
-      const places = { begin: nextOffset, next: nextOffset, committed: nextOffset, acked: nextOffset };
-      const unacked = { unackedRecords: 0, unackedBytes: 0 };
-      this.#cursors.set(key, {
-        topic,
-        partition,
-        records: [],
-        ...places,
-        seeks: new Set(),
-        ...unacked,
-        isRevoking: false,
-      });
+      if (known === undefined || known.isRevoking) this.#cursors.set(key, new GroupCursor(position));
     }
     this.#resets.push(...((frame["reset"] ?? []) as readonly Reset[]));
     this.#options.onNews();
@@ -402,9 +366,7 @@ export class GroupSocket implements GroupLink {
       const key = placeKey(topic, partition);
       const cursor = this.#cursors.get(key);
       if (cursor === undefined) continue;
-      cursor.isRevoking = true;
-      cursor.records = [];
-      cursor.unackedRecords = cursor.unackedBytes = 0;
+      cursor.revoke();
       const timer = clock.setTimer(frame["deadlineMs"] as number, () => {
         this.#deadlines.delete(timer);
         if (this.#cursors.get(key) !== cursor) return;
