@@ -42,7 +42,7 @@ export type {
   HandlerContext,
 } from "./consumer-options.ts";
 export type { DeadLetterOptions } from "./dead-letter.ts";
-export type { GroupSource } from "./group-feed.ts";
+export type { GroupSource } from "./group-source.ts";
 export type { Fetch, FetchInit } from "./http-transport.ts";
 export { Millrace, type MillraceOptions } from "./millrace.ts";
 export {

@@ -9,6 +9,8 @@ export interface ConsumerEvents {
   readonly assigned: { readonly partitions: readonly TopicPartitions[] };
   /** Partitions went to another member; what was handled of them is committed. */
   readonly revoked: { readonly partitions: readonly TopicPartitions[] };
+  /** Partitions went to another member while records of them were in hand: their handlers' signals are aborted, the records come again there. */
+  readonly lost: { readonly partitions: readonly TopicPartitions[] };
   /** The group did not hear from this member, or another took its place: what it held is lost, and it joins again. */
   readonly fenced: { readonly code: string; readonly partitions: readonly TopicPartitions[] };
   /** A place is not in the log any more, and offsetReset said where to go on. */

@@ -3,7 +3,7 @@
 import type { Codec } from "./codec.ts";
 import type { ConsumedRecord } from "./consumed-record.ts";
 import type { DeadLetterOptions } from "./dead-letter.ts";
-import type { GroupSource } from "./group-feed.ts";
+import type { GroupSource } from "./group-source.ts";
 import type { TopicSource } from "./topic-feed.ts";
 
 /** How a consumer behaves, whatever it reads; every field has a default. */

@@ -81,7 +81,7 @@ export class Consumer<K = string, V = unknown> implements AsyncDisposable, Async
     };
     this.#feed =
       "group" in options
-        ? new GroupFeed(options, options.memberId ?? parts.memberId(), feedParts, topics)
+        ? new GroupFeed(options, options.memberId ?? parts.memberId(), feedParts, topics, parts.sockets)
         : new TopicFeed(options, feedParts, topics, parts.sockets);
   }
 

@@ -6,36 +6,17 @@ import { byTopic } from "./consumer-events.ts";
 import type { Feed, FeedParts } from "./feed.ts";
 import { FetchLoop } from "./fetch-loop.ts";
 import { GroupHoldings } from "./group-holdings.ts";
-import { GroupPoll, type GroupPollBody, type PollAnswer } from "./group-poll.ts";
+import type { GroupLink, GroupPollBody, PollAnswer } from "./group-link.ts";
+import { linkOf } from "./group-link-of.ts";
+import { type GroupSource, sessionTimeoutMsDefault } from "./group-source.ts";
 import type { PartitionInbox } from "./inbox.ts";
 import { MillraceError } from "./millrace-error.ts";
 import { readPage } from "./read-page.ts";
 import type { RetryNews } from "./retry.ts";
+import type { Sockets } from "./sockets.ts";
 import type { TopicCache } from "./topic-cache.ts";
 import { Change, changeWithin } from "./waiting.ts";
 
-/** What a consumer in a group reads. */
-export interface GroupSource {
-  readonly group: string;
-  readonly topics: readonly string[];
-  /** Chosen at random by default. A fixed name is for a slot that one process fills at a time. */
-  readonly memberId?: string;
-  readonly instanceId?: string;
-  /** Without a sign of life for so long the group gives this member up. 45 s by default. */
-  readonly sessionTimeoutMs?: number;
-  /** How long handlers may go on with partitions that go to another member. 5 min by default. */
-  readonly rebalanceTimeoutMs?: number;
-  readonly assignor?: "uniform" | "range";
-  /** Where to begin without a committed offset, and when it is not in the log any more. `earliest` by default. */
-  readonly offsetReset?: "earliest" | "latest" | "error";
-  /** auto (default): what is handled is committed on its own. manual: only by consumer.commit(). */
-  readonly commit?: "auto" | "manual";
-  /** What is handled is committed at the latest after this time. 1 s by default. */
-  readonly autoCommitIntervalMs?: number;
-}
-
-/** The broker's. */
-const sessionTimeoutMsDefault = 45_000;
 const lostCodes = new Set(["FENCED_MEMBER_EPOCH", "UNKNOWN_MEMBER_ID"]);
 /** Pages of several topics wait so long: one topic's wait must not hold up another's records. */
 const pagesWaitMs = 250;
@@ -44,7 +25,7 @@ export class GroupFeed implements Feed {
   readonly #source: GroupSource;
   readonly #parts: FeedParts;
   readonly #topics: TopicCache;
-  readonly #poll: GroupPoll;
+  readonly #link: GroupLink;
   readonly #loop: FetchLoop;
   readonly #stop = new AbortController();
   readonly #beatNow = new Change();
@@ -67,11 +48,17 @@ export class GroupFeed implements Feed {
   /** Something was handled since the last commit. */
   #isDirty = false;
 
-  constructor(source: GroupSource, memberId: string, parts: FeedParts, topics: TopicCache) {
+  constructor(
+    source: GroupSource,
+    memberId: string,
+    parts: FeedParts,
+    topics: TopicCache,
+    sockets: Sockets | undefined,
+  ) {
     this.#source = source;
     this.#parts = parts;
     this.#topics = topics;
-    this.#poll = new GroupPoll(parts.http, source.group, memberId);
+    this.#link = linkOf(source, memberId, parts, sockets, () => this.#beat());
     this.#isAuto = (source.commit ?? "auto") === "auto";
     this.#holdings = new GroupHoldings(parts.inbox, this.#isAuto);
     this.#loop = new FetchLoop({
@@ -93,6 +80,7 @@ export class GroupFeed implements Feed {
 
   progressed(inbox: PartitionInbox): void {
     if (inbox.state === "leaving" && inbox.progress.isIdle) this.#beat();
+    if (this.#isAuto && this.#link.isStarved) this.#beat();
     if (this.#isDirty) return;
     this.#isDirty = true;
     this.#beatNow.tell();
@@ -122,7 +110,7 @@ export class GroupFeed implements Feed {
     } catch (error) {
       if (!isLost(error)) throw error;
     } finally {
-      await this.#poll.leave();
+      await this.#link.leave();
     }
   }
 
@@ -136,7 +124,8 @@ export class GroupFeed implements Feed {
   readonly #onRetry = (news: RetryNews): void => this.#parts.events.emit("retrying", news);
 
   async #fetchOnce(signal: AbortSignal, attempt: number): Promise<void> {
-    if (this.#memberEpoch !== undefined && this.#holdings.readsPages) return this.#readPages(signal, attempt);
+    if (this.#memberEpoch !== undefined && this.#holdings.readsPages(this.#link.waitsWhileLeaving))
+      return this.#readPages(signal, attempt);
     const { maxBytes, maxRecords } = this.#parts;
     const { sessionTimeoutMs = sessionTimeoutMsDefault } = this.#source;
     // Should the poll get lost on its way, the beats must begin again before the group gives this member up.
@@ -282,7 +271,7 @@ export class GroupFeed implements Feed {
     try {
       const joining = this.#memberEpoch === undefined ? this.#joining() : { memberEpoch: this.#memberEpoch };
       const offsetReset = this.#source.offsetReset ?? "earliest";
-      const answer = await this.#poll.once({ ...joining, offsetReset, ...body }, signal, attempt);
+      const answer = await this.#link.once({ ...joining, offsetReset, ...body }, signal, attempt);
       if (join !== this.#join) return undefined;
       this.#lastPollMs = clock.monotonicMs();
       this.#heartbeatIntervalMs = answer.heartbeatIntervalMs;
@@ -310,6 +299,7 @@ export class GroupFeed implements Feed {
 
   #learn(answer: PollAnswer, committed: readonly Position[] | undefined, sentMs: number): void {
     const { inbox: all, events } = this.#parts;
+    this.#lose(answer.gone ?? []);
     // Two calls may cross; an older epoch's answer tells nothing new.
     if (answer.memberEpoch >= (this.#memberEpoch ?? 0)) {
       this.#memberEpoch = answer.memberEpoch;
@@ -352,6 +342,19 @@ export class GroupFeed implements Feed {
     const released = this.#holdings.release();
     if (released.length === 0) return;
     this.#parts.events.emit("revoked", { partitions: byTopic(released) });
+    this.#loop.restart();
+  }
+
+  /** These went to another member before their handlers had ended. */
+  #lose(gone: NonNullable<PollAnswer["gone"]>): void {
+    const { inbox: all, events } = this.#parts;
+    const lost = gone.flatMap(({ topic, partition }) => all.get(topic, partition) ?? []);
+    if (lost.length === 0) return;
+    for (const inbox of lost) {
+      all.drop(inbox);
+      inbox.lost.abort("lost");
+    }
+    events.emit("lost", { partitions: byTopic(lost) });
     this.#loop.restart();
   }
 

@@ -31,12 +31,12 @@ export class GroupHoldings {
 
   /**
    * Read by pages, beside beats: a poll would read what is paused too, and would not wait while something that left the
-   * assignment is still ours. It takes a poll to learn where a partition begins.
+   * assignment is still ours, unless `waitsWhileLeaving`. It takes a poll to learn where a partition begins.
    */
-  get readsPages(): boolean {
+  readsPages(waitsWhileLeaving: boolean): boolean {
     const { partitions } = this.#inbox;
     return (
-      partitions.some(({ state, isPaused }) => state === "leaving" || isPaused) &&
+      partitions.some(({ state, isPaused }) => (state === "leaving" && !waitsWhileLeaving) || isPaused) &&
       this.active.every(({ isPaused, fetchPosition }) => isPaused || fetchPosition !== undefined)
     );
   }

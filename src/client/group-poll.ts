@@ -1,45 +1,12 @@
-// The one call that is a group member's whole life, and the one that ends it.
+// Over HTTP: the one call that is a group member's whole life, and the one that ends it.
 
-import type { Position, TopicPartitions } from "./admin-answers.ts";
-import type { FetchedRecord } from "./consumed-record.ts";
+import type { GroupLink, GroupPollBody, PollAnswer } from "./group-link.ts";
 import type { HttpTransport } from "./http-transport.ts";
 import { MillraceError } from "./millrace-error.ts";
 
-/** The body of a poll, as docs/http-api.md has it. */
-export interface GroupPollBody {
-  readonly topics?: readonly string[];
-  readonly memberEpoch?: number;
-  readonly commit?: readonly Position[];
-  readonly positions?: readonly Position[];
-  readonly owned?: readonly TopicPartitions[];
-  readonly instanceId?: string;
-  readonly sessionTimeoutMs?: number;
-  readonly rebalanceTimeoutMs?: number;
-  readonly assignor?: "uniform" | "range";
-  readonly offsetReset?: "earliest" | "latest" | "error";
-  readonly maxRecords?: number;
-  readonly maxBytes?: number;
-  readonly waitMs?: number;
-}
-
-export interface PollAnswer {
-  readonly memberEpoch: number;
-  readonly heartbeatIntervalMs: number;
-  /** Whole, always. */
-  readonly assignment: readonly TopicPartitions[];
-  /** Where each partition would go on. */
-  readonly positions: readonly Position[];
-  readonly records: readonly (FetchedRecord & { readonly topic: string; readonly partition: number })[];
-  readonly notCommitted?: readonly { readonly topic: string; readonly partition: number; readonly code: string }[];
-  readonly reset?: readonly {
-    readonly topic: string;
-    readonly partition: number;
-    readonly from: number;
-    readonly to: number;
-  }[];
-}
-
-export class GroupPoll {
+export class GroupPoll implements GroupLink {
+  readonly waitsWhileLeaving = false;
+  readonly isStarved = false;
   readonly #http: HttpTransport;
   readonly #path: string;
 
@@ -48,7 +15,6 @@ export class GroupPoll {
     this.#path = `/v1/groups/${encodeURIComponent(group)}/members/${encodeURIComponent(memberId)}`;
   }
 
-  /** One attempt. */
   async once(body: GroupPollBody, signal: AbortSignal | undefined, attempt: number): Promise<PollAnswer> {
     const call = {
       method: "POST",
@@ -61,7 +27,6 @@ export class GroupPoll {
     return (await this.#http.once(call, attempt)) as PollAnswer;
   }
 
-  /** Leaving twice, or after the group has given the member up, is fine. */
   async leave(): Promise<void> {
     try {
       await this.#http.call({ method: "DELETE", path: this.#path });

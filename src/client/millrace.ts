@@ -28,7 +28,7 @@ export interface MillraceOptions {
   readonly fetch?: Fetch;
   /** Opens WebSockets; the platform's own by default, in Node those of the package ws. */
   readonly webSocket?: OpenWebSocket;
-  /** auto (default): a WebSocket where one can be had, else HTTP. Groups and admin calls use HTTP always. */
+  /** auto (default): a WebSocket where one can be had, else HTTP. Admin calls use HTTP always. */
   readonly transport?: "auto" | "http";
   /** How long one request may take, and how long calls outside producers and consumers are tried. 30 s by default. */
   readonly requestTimeoutMs?: number;

@@ -43,6 +43,8 @@ export class ClientWorld {
   #inFlight = 0;
   /** Rises with everything that happens on the network. */
   #moves = 0;
+  /** Something goes over sockets, whose ends take their turns to answer. */
+  hasSockets = false;
 
   private constructor(server: TestServer, seed: number) {
     this.server = server;
@@ -79,11 +81,16 @@ export class ClientWorld {
   /** Until nothing is left to happen at this time. A request in flight may wait for a timer of the broker's, too. */
   async idle(done: () => boolean = () => false): Promise<void> {
     let before = -1;
-    for (let turns = 0; turns < (this.#inFlight > 0 ? 25 : 3) && !done(); turns++) {
+    for (let turns = 0; turns < (this.#inFlight > 0 || this.hasSockets ? 25 : 3) && !done(); turns++) {
       await settled();
       if (this.#moves !== before) turns = 0;
       before = this.#moves;
     }
+  }
+
+  /** Bytes went over a socket. */
+  moved(): void {
+    this.#moves++;
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import type { Consumer } from "../../src/client/consumer.ts";
 import type { Millrace } from "../../src/client/millrace.ts";
 import { ClientWorld, type Fault } from "./client-world.ts";
+import { StreamSockets } from "./stream-sockets.ts";
 
 const partitionCount = 3;
 
@@ -14,6 +15,7 @@ type Step =
   | { readonly kind: "close" | "die"; readonly which: number }
   | { readonly kind: "produce"; readonly count: number }
   | { readonly kind: "pause"; readonly which: number }
+  | { readonly kind: "cut"; readonly isUp: boolean }
   | { readonly kind: "pass"; readonly ms: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -27,6 +29,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("close" as const, "die" as const), which: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("pause" as const), which: fc.nat(3) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("cut" as const), isUp: fc.boolean() }) },
   {
     weight: 3,
     arbitrary: fc.record({ kind: fc.constant("produce" as const), count: fc.integer({ min: 1, max: 12 }) }),
@@ -48,14 +51,16 @@ interface Member {
 
 class GroupRun {
   readonly world: ClientWorld;
+  readonly sockets: StreamSockets | undefined;
   /** Handled by whomever, by partition. */
   readonly handled: readonly Set<number>[] = Array.from({ length: partitionCount }, () => new Set<number>());
   readonly produced: number[] = new Array(partitionCount).fill(0);
   members: Member[] = [];
   readonly #broken: string[] = [];
 
-  constructor(world: ClientWorld) {
+  constructor(world: ClientWorld, sockets: StreamSockets | undefined) {
     this.world = world;
+    this.sockets = sockets;
   }
 
   async take(step: Step): Promise<void> {
@@ -63,6 +68,9 @@ class GroupRun {
       if (this.members.length < 3) this.join(step.concurrency, step.handleMs);
     } else if (step.kind === "produce") {
       for (let each = 0; each < step.count; each++) await this.#produce(each % partitionCount);
+    } else if (step.kind === "cut") {
+      if (this.sockets !== undefined) this.sockets.isUp = step.isUp;
+      this.sockets?.cut();
     } else if (step.kind === "pass") {
       await this.world.run(this.world.server.clock.advance(step.ms));
     } else {
@@ -73,9 +81,11 @@ class GroupRun {
 
   join(concurrency: number, handleMs: number): void {
     const member = { isDead: false, last: new Map<number, number>() } as Member;
+    const { sockets } = this;
     const { fetch } = this.world;
     const millrace = this.world.client({
       fetch: (url, init) => (member.isDead ? Promise.reject(new TypeError("dead")) : fetch(url, init)),
+      ...(sockets === undefined ? { transport: "http" } : { webSocket: sockets.opener(() => member.isDead) }),
     });
     const consumer = millrace.consumer<string, number>({
       group: "g",
@@ -114,7 +124,10 @@ class GroupRun {
       return;
     }
     this.members = this.members.filter((other) => other !== member);
-    if (kind === "die") member.isDead = true;
+    if (kind === "die") {
+      member.isDead = true;
+      this.sockets?.cut();
+    }
     const closed = member.consumer.close({ signal: AbortSignal.abort() }).catch(() => {});
     await this.world.run(closed);
   }
@@ -142,6 +155,7 @@ class GroupRun {
 
   async finish(): Promise<void> {
     this.world.fault = () => undefined;
+    if (this.sockets !== undefined) this.sockets.isUp = true;
     this.join(1, 0);
     await this.world.run(this.world.server.clock.advance(60_000));
     for (const [partition, count] of this.produced.entries()) {
@@ -159,12 +173,12 @@ const plan = fc.record({
   faults: fc.array(fc.option(fc.constantFrom(...faults), { nil: undefined, freq: 4 }), { maxLength: 150 }),
 });
 
-test("a group under faults", { timeout: 90_000 }, async () => {
+test.each(["http", "WebSocket"] as const)("a group under faults over %s", { timeout: 90_000 }, async (transport) => {
   await fc.assert(
     fc.asyncProperty(plan, fc.nat(), async ({ steps, faults }, seed) => {
       const world = await ClientWorld.start({}, seed);
       await world.server.createTopic("t", partitionCount);
-      const run = new GroupRun(world);
+      const run = new GroupRun(world, transport === "WebSocket" ? new StreamSockets(world) : undefined);
       let request = 0;
       world.fault = () => faults[request++];
       for (const each of steps) {

@@ -2,17 +2,24 @@
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Consumer } from "../../src/client/consumer.ts";
-import type { Millrace } from "../../src/client/millrace.ts";
+import type { Millrace, MillraceOptions } from "../../src/client/millrace.ts";
 import { ClientWorld } from "./client-world.ts";
+import { StreamSockets } from "./stream-sockets.ts";
 
 let world: ClientWorld;
+let sockets: StreamSockets;
 let millrace: Millrace;
+/** A client of the transport under test. */
+let client: (more?: Partial<MillraceOptions>) => Millrace;
 
-beforeEach(async () => {
+async function begin(transport: "http" | "WebSocket"): Promise<void> {
   world = await ClientWorld.start();
   await world.server.createTopic("orders", 2);
-  millrace = world.client();
-});
+  if (transport === "WebSocket") sockets = new StreamSockets(world);
+  client = (more = {}) =>
+    world.client(transport === "http" ? { transport: "http", ...more } : { webSocket: sockets.open, ...more });
+  millrace = client();
+}
 
 afterEach(async () => {
   world.fault = () => undefined;
@@ -54,7 +61,9 @@ function collect(consumer: Consumer<string, number>, seen: number[], handleMs = 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
 const sorted = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b);
 
-describe("one member", () => {
+describe.each(["http", "WebSocket"] as const)("one member over %s", (transport) => {
+  beforeEach(() => begin(transport));
+
   test("handles all, commits on its own, and the next goes on from there", async () => {
     await fill(0, 50);
     const seen: number[] = [];
@@ -217,7 +226,9 @@ describe("one member", () => {
   });
 });
 
-describe("several members", () => {
+describe.each(["http", "WebSocket"] as const)("several members over %s", (transport) => {
+  beforeEach(() => begin(transport));
+
   test("share, and hand over without handling anything twice", async () => {
     await fill(0, 40);
     const seen: number[] = [];

@@ -36,7 +36,7 @@ export const httpMutations: readonly Mutation[] = [
   {
     name: "websocket-revoked-before-acked",
     file: group,
-    find: "if (holding.revoking === undefined || holding.committed < holding.cursor.position) continue;",
+    find: "if (holding.revoking === undefined || !holding.cursor.unacked.isEmpty || this.#acks.has(key)) continue;",
     replace: "if (holding.revoking === undefined) continue;",
     caughtBy: contract,
     test: "goes to another member once",

@@ -131,9 +131,11 @@ export class GroupSubscription implements Subscription, CursorOwner, PollsHost {
     for (const [, position] of found) await checkInLog(this.#host.http, position);
     if (this.#ended) return;
     for (const [{ cursor, revoking }, { nextOffset }] of found) {
-      if (revoking === undefined) cursor.seek(nextOffset);
+      // Of what is going, only back: the client will not handle what was delivered from there on.
+      if (revoking === undefined || nextOffset < cursor.position) cursor.seek(nextOffset);
     }
     this.sender.send(this.writer.frame({ type: "ok", id: this.id }));
+    this.#release();
     this.#pumpAll();
   }
 

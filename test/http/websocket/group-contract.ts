@@ -153,6 +153,23 @@ export function groupContract(transport: Transport): void {
       expect(problem).toMatchObject({ code: "STALE_MEMBER_EPOCH", partition });
     });
 
+    test("it goes at once when what is not acked of it is given back", async () => {
+      const first = await open(encoding);
+      first.send(join("a"));
+      await first.next("assigned");
+      await take(first, 5);
+      const second = await open(encoding);
+      second.send(join("b"));
+      const [{ partition }] = (await frameOf(first, "revoking")).partitions;
+      await frameOf(second, "assigned");
+      first.send(ack("a", at(partition, 1)));
+      await frameOf(first, "acked");
+      first.send({ type: "seek", id: "a", positions: [at(partition, 1)] });
+      await frameOf(first, "ok");
+      expect(await frameOf(second, "assigned")).toMatchObject({ positions: [at(partition, 1)] });
+      expect(await take(second, 1)).toHaveLength(partition === 0 ? 2 : 1);
+    });
+
     test("at the deadline it goes all the same, and an ack for it is a problem", async () => {
       const first = await open(encoding);
       first.send(join("a"));
