@@ -56,7 +56,7 @@ function candidates({ brokers, startIndex, placed = [] }: PlacementRequest): Can
   }
   const line: Candidate[] = [];
   for (let row = 0; line.length < brokers.length; row++)
-    for (const members of racks.values()) if (members[row]) line.push(members[row]);
+    for (const members of racks.values()) line.push(...members.slice(row, row + 1));
   const first = startIndex % line.length;
   return [...line.slice(first), ...line.slice(0, first)];
 }

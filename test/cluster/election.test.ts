@@ -22,7 +22,7 @@ function brokers(told: Readonly<Record<number, Told>>): Map<number, LivingBroker
   return new Map(entries);
 }
 
-function valueOf(leader: number, inSyncReplicas: readonly number[]): PartitionValue {
+function partitionLed(leader: number, inSyncReplicas: readonly number[]): PartitionValue {
   const leaderBrokerEpoch = leader === -1 ? -1 : leader * 10;
   return { replicas: [1, 2, 3], inSyncReplicas, leader, leaderEpoch: 5, leaderBrokerEpoch, partitionEpoch: 8 };
 }
@@ -144,7 +144,7 @@ const cases: readonly Case[] = [
 describe("a case:", () => {
   test.for(cases)("$says", (each) => {
     const rules = { allowUnclean: each.allowUnclean ?? false, preferFirst: each.preferFirst ?? false };
-    const election = elect(valueOf(each.leader, each.inSync), brokers(each.brokers), rules);
+    const election = elect(partitionLed(each.leader, each.inSync), brokers(each.brokers), rules);
     if (each.gives === undefined) expect(election).toBeUndefined();
     else {
       const [leader, inSyncReplicas, leaderEpoch] = each.gives;
