@@ -2,6 +2,7 @@
 
 import { expect, test } from "vitest";
 import { firstValue } from "../../src/cluster/election.ts";
+import { changeInSync } from "../../src/cluster/in-sync-change.ts";
 import { brokerKey, controllerKey, partitionKey, topicKey } from "../../src/cluster/metadata-keys.ts";
 import { SimulatedCluster } from "./simulated-cluster.ts";
 
@@ -197,4 +198,45 @@ test("an entry that somebody deleted is put again, and an attempt whose answer w
     expect(broker.registration.brokerEpoch).toBeGreaterThan(before);
     expect((await cluster.store.get(brokerKey(3)))!.createRevision).toBe(broker.registration.brokerEpoch);
   }
+});
+
+test("when all were killed, who comes back alone is out of the in-sync set before it is let in", async () => {
+  const cluster = await threeBrokers();
+  for (const id of [1, 2, 3]) cluster.kill(id);
+  await cluster.advance(15_000);
+  cluster.start(1);
+  await cluster.advance(10_000);
+  expect((await cluster.state(1)).fenced).toBe(false);
+  expect(await cluster.partition(part)).toMatchObject({ leader: -1, inSyncReplicas: [2, 3] });
+});
+
+test("an in-sync set takes a broker only in the life that it was seen in; a lost answer is read again", async () => {
+  const cluster = await threeBrokers([1]);
+  const leader = cluster.brokers.get(1)!;
+  const { leaderBrokerEpoch, leaderEpoch, partitionEpoch } = await cluster.partition(part);
+  const ask = (addedEpoch: number) =>
+    cluster.clock.runUntilSettled(
+      changeInSync(leader.line, {
+        topicId: "t1",
+        partition: 0,
+        brokerId: 1,
+        brokerEpoch: leaderBrokerEpoch!,
+        leaderEpoch,
+        proposal: {
+          partitionEpoch,
+          inSyncReplicas: [
+            { brokerId: 1, brokerEpoch: leaderBrokerEpoch! },
+            { brokerId: 2, brokerEpoch: addedEpoch },
+          ],
+        },
+      }),
+    );
+  const epoch = cluster.brokers.get(2)!.registration.brokerEpoch!;
+  expect(await ask(epoch - 1)).toEqual({ outcome: "ineligible" });
+  leader.nextTransaction = "done";
+  expect(await ask(epoch)).toEqual({ outcome: "changed", partitionEpoch: partitionEpoch + 1 });
+  expect(await cluster.partition(part)).toMatchObject({ inSyncReplicas: [1, 2] });
+  cluster.kill(2);
+  await cluster.advance(15_000);
+  expect(await ask(epoch)).toEqual({ outcome: "superseded" });
 });
