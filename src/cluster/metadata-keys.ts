@@ -8,6 +8,13 @@ export const nextProducerIdKey = "pids/next";
 export const topicsPrefix = "topics/";
 export const partitionsPrefix = "parts/";
 export const deletedPrefix = "deleted/";
+export const brokersPrefix = "brokers/";
+export const brokerStatesPrefix = "brokerstate/";
+
+/** {brokerId, brokerEpoch}: on the lease of the broker that is the controller. Gone with it. */
+export const controllerKey = "controller";
+/** A number; rises in the transaction that makes a controller. */
+export const controllerEpochKey = "controller_epoch";
 
 export const topicKey = (name: string): string => `${topicsPrefix}${name}`;
 export const topicIdKey = (topicId: string): string => `topicids/${topicId}`;
@@ -15,6 +22,36 @@ export const partitionKey = (topicId: string, partition: number): string =>
   `${partitionsPrefix}${topicId}/${partition}`;
 /** Stands for as long as a folder of the deleted topic may still be there. */
 export const deletedKey = (topicId: string): string => `${deletedPrefix}${topicId}`;
+
+/** On a lease: there while the broker lives. The broker's epoch is the revision that made this key. */
+export const brokerKey = (brokerId: number): string => `${brokersPrefix}${brokerId}`;
+/** Outlives the broker. */
+export const brokerStateKey = (brokerId: number): string => `${brokerStatesPrefix}${brokerId}`;
+
+export interface BrokerValue {
+  /** Drawn anew by each process of the broker. */
+  readonly incarnation: string;
+  /** Where the other brokers reach it. */
+  readonly url: string;
+  /** Replicas are spread over racks; null: a rack of its own. */
+  readonly rack: string | null;
+}
+
+/** Put with brokers/<id> in one transaction, so that `fenced` always speaks of the present broker epoch. */
+export interface BrokerStateValue {
+  /** The last epoch of this broker that a controller let in; −1: none yet. */
+  readonly lastBrokerEpoch: number;
+  /** Neither leads nor joins an in-sync set, until a controller has seen to what its return means. */
+  readonly fenced: boolean;
+  readonly shuttingDown: boolean;
+  /** The broker vouches that it has lost nothing since this epoch of its own. Not lastBrokerEpoch: it was killed meanwhile. */
+  readonly cleanEpoch: number;
+}
+
+export interface ControllerValue {
+  readonly brokerId: number;
+  readonly brokerEpoch: number;
+}
 
 export interface TopicValue {
   readonly topicId: string;
@@ -31,6 +68,8 @@ export interface PartitionValue {
   /** −1: none. */
   readonly leader: number;
   readonly leaderEpoch: number;
+  /** The broker epoch that the leader was elected in; absent where a broker is alone. It leads in no other. */
+  readonly leaderBrokerEpoch?: number;
   /** Rises with every change of this value. */
   readonly partitionEpoch: number;
 }

@@ -8,6 +8,11 @@ const crash = "test/cluster/single-node-store-crash.test.ts";
 const own = "test/cluster/single-node-store.test.ts";
 const model = "test/cluster/single-node-store-model.test.ts";
 
+const election = "src/cluster/election.ts";
+const elections = "test/cluster/election.test.ts";
+const registration = "src/cluster/broker-registration.ts";
+const controlled = "test/cluster/controller.test.ts";
+
 export const clusterMutations: readonly Mutation[] = [
   {
     name: "metadata-ack-before-fsync",
@@ -106,5 +111,58 @@ export const clusterMutations: readonly Mutation[] = [
       "    if (watch.nextRevision <= this.#compactedRevision) {",
     caughtBy: own,
     test: "from before the history",
+  },
+  {
+    name: "election-in-sync-set-loses-its-last-member",
+    file: election,
+    find: "  if (intact.length > 0) return intact;",
+    replace: "  if (intact.length > 0) return [];",
+    caughtBy: elections,
+  },
+  {
+    name: "election-new-life-leads-under-the-old-epoch",
+    file: election,
+    find: "leader !== value.leader || (leader !== -1 && leaderBrokerEpoch !== value.leaderBrokerEpoch);",
+    replace: "leader !== value.leader;",
+    caughtBy: elections,
+  },
+  {
+    name: "election-unclean-without-leave",
+    file: election,
+    find: "rules.allowUnclean ? uncleanLeader(value, kept, brokers) : undefined;",
+    replace: "uncleanLeader(value, kept, brokers);",
+    caughtBy: elections,
+  },
+  {
+    name: "registration-lease-believed-to-its-very-end",
+    file: registration,
+    find: "passedMs < this.#ttlMs - this.#marginMs &&",
+    replace: "passedMs < this.#ttlMs * 1.5 &&",
+    caughtBy: controlled,
+    test: "wakes after its lease",
+  },
+  {
+    name: "registration-wall-clock-not-looked-at",
+    file: registration,
+    find: " && Math.abs(wallAheadMs) <= this.#marginMs;",
+    replace: " && Math.abs(wallAheadMs) >= 0;",
+    caughtBy: controlled,
+    test: "wall clock",
+  },
+  {
+    name: "controller-lets-in-before-it-strips",
+    file: "src/cluster/controller.ts",
+    find: "const unclean = fenced && state.cleanEpoch !== state.lastBrokerEpoch;",
+    replace: "const unclean = fenced && state.cleanEpoch === -2;",
+    caughtBy: controlled,
+    test: "when all were killed",
+  },
+  {
+    name: "in-sync-set-takes-any-life-of-a-broker",
+    file: "src/cluster/in-sync-change.ts",
+    find: "registered?.createRevision !== brokerEpoch || stored",
+    replace: "registered === undefined || stored",
+    caughtBy: controlled,
+    test: "only in the life",
   },
 ];
