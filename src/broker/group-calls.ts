@@ -1,7 +1,7 @@
 // What the broker's calls on consumer groups take and give.
 
 import type { GroupState } from "../consumer-groups/group.ts";
-import type { TopicPartitions } from "../consumer-groups/group-requests.ts";
+import type { PollRequest, TopicPartitions } from "../consumer-groups/group-requests.ts";
 import type { Position } from "../consumer-groups/offsets.ts";
 import type { ErrorCode } from "../protocol/error-codes.ts";
 import type { OffsetExpression } from "../protocol/offset-expression.ts";
@@ -12,22 +12,10 @@ export type { Position, TopicPartitions };
 /** Where a partition without a place to go on from, or with one that is not in the log any more, is read from. */
 export type GroupOffsetReset = "earliest" | "latest" | "error";
 
-export interface PollCall {
-  readonly groupId: string;
-  readonly memberId: string;
-  /** Undefined: joins, or takes the id over. */
-  readonly memberEpoch?: number | undefined;
-  readonly topics?: readonly string[] | undefined;
-  readonly instanceId?: string | undefined;
-  readonly sessionTimeoutMs?: number | undefined;
-  readonly rebalanceTimeoutMs?: number | undefined;
-  readonly assignor?: string | undefined;
-  readonly commit?: readonly Position[] | undefined;
+/** What a member says to its group, and what it wants to read. Without forRecords it answers at once. */
+export interface PollCall extends Omit<PollRequest, "kind" | "positions"> {
   readonly positions?: readonly Position[] | undefined;
-  readonly owned?: readonly TopicPartitions[] | undefined;
   readonly offsetReset: GroupOffsetReset;
-  /** False: a heartbeat only, which answers at once. */
-  readonly forRecords: boolean;
   readonly maxBytes: number;
   readonly waitMs: number;
   /** Ends the wait: the client is gone. */

@@ -10,7 +10,7 @@ import type { GroupRequest, GroupSettings, PollReply, PollRequest, TopicLookup }
 import { GroupShard } from "./group-shard.ts";
 import { News } from "./news.ts";
 import type { CommittedPosition } from "./offsets.ts";
-import { type Granted, granted, ShardHost } from "./shard-host.ts";
+import { type Granted, granted, ShardHost, shuttingDown } from "./shard-host.ts";
 
 /** Offsets that are let go of in one turn: more would hold up the groups of the shard. */
 const expiredPerTurnMax = 1000;
@@ -128,7 +128,7 @@ export class GroupCoordinator {
   #host(shard: number): ShardHost {
     const known = this.#hosts.get(shard);
     if (known) return known;
-    if (this.#closed) throw new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
+    if (this.#closed) throw shuttingDown();
     const { clock, logger, logs, topics, settings } = this.#parts;
     const host = new ShardHost(shard, {
       clock,

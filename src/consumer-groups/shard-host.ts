@@ -250,6 +250,6 @@ function beingLoaded(why: string, cause?: unknown): BrokerError {
   return new BrokerError("COORDINATOR_NOT_AVAILABLE", `the group is loaded again in a moment: ${why}`, { cause });
 }
 
-function shuttingDown(): BrokerError {
+export function shuttingDown(): BrokerError {
   return new BrokerError("BROKER_SHUTTING_DOWN", "the broker is shutting down");
 }

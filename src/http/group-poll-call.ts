@@ -21,7 +21,7 @@ import {
 import { mediaTypes } from "./media-type.ts";
 import { goneSignal } from "./page-answer.ts";
 import type { Exchange } from "./route.ts";
-import { formatSchema } from "./schemas.ts";
+import { formatSchema, wholeNumberFrom } from "./schemas.ts";
 
 export function pollSchema({ groupSessionTimeoutMs, maxPageBytes, maxWaitMs }: Settings): Schema {
   return {
@@ -32,7 +32,10 @@ export function pollSchema({ groupSessionTimeoutMs, maxPageBytes, maxWaitMs }: S
         items: { type: "string", maxLength: nameCharactersMax },
         description: `Needed to join; later they change the subscription. At most ${maxTopicsPerMember}; they may be still to come.`,
       },
-      memberEpoch: { ...count(0), description: "Of the last answer. Without it the call joins, or takes the id over." },
+      memberEpoch: {
+        ...wholeNumberFrom(0),
+        description: "Of the last answer. Without it the call joins, or takes the id over.",
+      },
       commit: { ...positionsSchema, description: "What is handled: the records below are not delivered again." },
       positions: { ...positionsSchema, description: "Where to read on, ahead of what is handled." },
       owned: { ...ownedSchema, description: "Partitions that left the assignment and are not let go of yet." },
@@ -62,14 +65,18 @@ export function pollSchema({ groupSessionTimeoutMs, maxPageBytes, maxWaitMs }: S
         default: "earliest",
         description: "Where a partition without a place to go on from begins.",
       },
-      maxRecords: { ...count(0), default: pageRecordsDefault, description: "0: a heartbeat, answered at once." },
+      maxRecords: {
+        ...wholeNumberFrom(0),
+        default: pageRecordsDefault,
+        description: "0: a heartbeat, answered at once.",
+      },
       maxBytes: {
-        ...count(1),
+        ...wholeNumberFrom(1),
         default: pageBytesDefault,
         description: `Of the records (at most ${maxPageBytes}); the first comes even if it is larger.`,
       },
       waitMs: {
-        ...count(0),
+        ...wholeNumberFrom(0),
         default: 0,
         description: `How long to wait for an assignment and for records; above ${maxWaitMs} it is lowered to that.`,
       },
@@ -79,8 +86,6 @@ export function pollSchema({ groupSessionTimeoutMs, maxPageBytes, maxWaitMs }: S
     additionalProperties: false,
   };
 }
-
-const count = (minimum: number) => ({ type: "integer", minimum, maximum: Number.MAX_SAFE_INTEGER }) as const;
 
 /** As the schema has let it through. */
 interface PollBody {

@@ -57,6 +57,8 @@ export interface Route {
 }
 
 export const objectOffers = [mediaTypes.json, mediaTypes.msgpack] as const;
+/** A body or answer that is the same object in either of them. */
+export const objectContent = (schema: Schema) => ({ [mediaTypes.json]: schema, [mediaTypes.msgpack]: schema });
 const objectBodies: readonly string[] = objectOffers;
 
 /** Given as its serializer, fastify leaves a text alone; else it would add a charset that JSON does not have. */

@@ -2,7 +2,10 @@
 
 import type { Schema } from "./json-schema.ts";
 
-export const offsetSchema: Schema = { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER };
+/** As exact as a JSON number can be. */
+export const wholeNumberFrom = (minimum: number) =>
+  ({ type: "integer", minimum, maximum: Number.MAX_SAFE_INTEGER }) as const;
+export const offsetSchema: Schema = wholeNumberFrom(0);
 const partition: Schema = { type: "integer", minimum: 0, maximum: 2 ** 31 - 1 };
 const text: Schema = { type: "string" };
 const count: Schema = { type: "integer", minimum: 0 };

@@ -16,7 +16,7 @@ test("every file of src is tidy", () => {
     findings(path, readFileSync(join(root, path), "utf8")).map(({ line, message }) => `${path}:${line}: ${message}`),
   );
   expect(said).toEqual([]);
-}, 60_000);
+});
 
 const inLog = (code: string): string[] =>
   findings("src/log/segment.ts", `// A segment.\n${code}`).map((f) => f.message);

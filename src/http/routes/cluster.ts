@@ -10,8 +10,7 @@ import {
   sessionTimeoutMsMax,
   sessionTimeoutMsMin,
 } from "../limits.ts";
-import { mediaTypes } from "../media-type.ts";
-import { objectOffers, type Route } from "../route.ts";
+import { objectContent, objectOffers, type Route } from "../route.ts";
 import { socketLimits } from "../websocket/socket-limits.ts";
 
 /** What this broker knows beyond the first version of the API. */
@@ -83,7 +82,7 @@ export function clusterRoutes({ broker, settings, version }: HttpContext): reado
       answers: {
         200: {
           description: "The cluster.",
-          content: { [mediaTypes.json]: clusterSchema, [mediaTypes.msgpack]: clusterSchema },
+          content: objectContent(clusterSchema),
         },
       },
       problems: [],

@@ -9,8 +9,8 @@ import { positionHints, positionsSchema, readPositions } from "../group-position
 import type { HttpContext } from "../http-context.ts";
 import type { Schema } from "../json-schema.ts";
 import { maxPositionsPerCall, maxTopicsPerMember, nameCharactersMax } from "../limits.ts";
-import { type Exchange, objectOffers, type Route } from "../route.ts";
-import { answerOf, bodies, coordinatorProblems, listOf, writeProblems } from "./groups-words.ts";
+import { type Exchange, objectContent, objectOffers, type Route } from "../route.ts";
+import { answerOf, coordinatorProblems, listOf, writeProblems } from "./groups-words.ts";
 
 const commitSchema: Schema = {
   type: "object",
@@ -68,7 +68,7 @@ export function groupOffsetRoutes({ broker }: HttpContext): readonly Route[] {
       summary: "Commit offsets, all or nothing",
       description:
         "Members commit with their polls; this is for those who read without being one. A group without members takes any commit, also one that goes back; it is made if it is not there.",
-      body: bodies(commitSchema),
+      body: objectContent(commitSchema),
       bodyRequired: true,
       offers: objectOffers,
       answers: { 204: { description: "They are committed." } },
@@ -95,7 +95,7 @@ export function groupOffsetRoutes({ broker }: HttpContext): readonly Route[] {
       tag: "Consumer groups",
       summary: "Move a group without members to another place",
       description: "Places outside the log are moved to its nearest end.",
-      body: bodies(resetSchema),
+      body: objectContent(resetSchema),
       bodyRequired: true,
       offers: objectOffers,
       answers: { 200: answerOf("Where each partition goes on now, or would.", listOf("positions", "ResetPosition")) },

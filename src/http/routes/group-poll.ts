@@ -5,8 +5,8 @@ import { answerPoll } from "../group-poll.ts";
 import { pollSchema, readPoll } from "../group-poll-call.ts";
 import type { HttpContext } from "../http-context.ts";
 import { booleanParameter } from "../query.ts";
-import { objectOffers, type Route } from "../route.ts";
-import { answerOf, bodies, pollDescription, writeProblems } from "./groups-words.ts";
+import { objectContent, objectOffers, type Route } from "../route.ts";
+import { answerOf, pollDescription, writeProblems } from "./groups-words.ts";
 
 export function memberRoutes({ broker, settings }: HttpContext): readonly Route[] {
   const schema = pollSchema(settings);
@@ -18,7 +18,7 @@ export function memberRoutes({ broker, settings }: HttpContext): readonly Route[
       tag: "Consumer groups",
       summary: "Join, stay, commit, and get the next records",
       description: pollDescription,
-      body: bodies(schema),
+      body: objectContent(schema),
       bodyRequired: true,
       offers: objectOffers,
       answers: { 200: answerOf("The assignment and records of it.", { $ref: "#/components/schemas/Poll" }) },

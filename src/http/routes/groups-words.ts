@@ -2,15 +2,12 @@
 
 import type { ErrorCode } from "../../protocol/error-codes.ts";
 import type { Schema } from "../json-schema.ts";
-import { mediaTypes } from "../media-type.ts";
-import type { Answer } from "../route.ts";
+import { type Answer, objectContent } from "../route.ts";
 
-export const bodies = (schema: Schema): Readonly<Record<string, Schema>> => ({
-  [mediaTypes.json]: schema,
-  [mediaTypes.msgpack]: schema,
+export const answerOf = (description: string, schema: Schema): Answer => ({
+  description,
+  content: objectContent(schema),
 });
-
-export const answerOf = (description: string, schema: Schema): Answer => ({ description, content: bodies(schema) });
 
 /** The schema of an object whose one list has items of a named shape. */
 export const listOf = (field: string, shape: string, more: Readonly<Record<string, Schema>> = {}): Schema => ({

@@ -1,10 +1,9 @@
 // Where things are in a topic: offsets by time or from either end, and the lower end moved up.
 
 import type { HttpContext } from "../http-context.ts";
-import { mediaTypes } from "../media-type.ts";
 import { offsetParameter } from "../offset-parameter.ts";
 import { invalidParameter, wholeNumberParameter } from "../query.ts";
-import { type Exchange, objectOffers, type Route } from "../route.ts";
+import { type Exchange, objectContent, objectOffers, type Route } from "../route.ts";
 import { offsetSchema } from "../schemas.ts";
 
 const offsetsSchema = {
@@ -39,7 +38,7 @@ export function offsetRoutes({ broker }: HttpContext): readonly Route[] {
       answers: {
         200: {
           description: "One entry for each partition.",
-          content: { [mediaTypes.json]: offsetsSchema, [mediaTypes.msgpack]: offsetsSchema },
+          content: objectContent(offsetsSchema),
         },
       },
       problems: ["UNKNOWN_TOPIC_OR_PARTITION", "OFFSET_OUT_OF_RANGE"],
@@ -67,7 +66,7 @@ export function offsetRoutes({ broker }: HttpContext): readonly Route[] {
       answers: {
         200: {
           description: "The log's new start.",
-          content: { [mediaTypes.json]: deletedSchema, [mediaTypes.msgpack]: deletedSchema },
+          content: objectContent(deletedSchema),
         },
       },
       problems: ["UNKNOWN_TOPIC_OR_PARTITION", "OFFSET_OUT_OF_RANGE", "KAFKA_STORAGE_ERROR"],

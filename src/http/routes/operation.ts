@@ -2,9 +2,8 @@
 
 import { renderNodeMetrics } from "../../metrics/node-metrics.ts";
 import type { HttpContext } from "../http-context.ts";
-import { mediaTypes } from "../media-type.ts";
 import { booleanParameter } from "../query.ts";
-import { objectOffers, type Route } from "../route.ts";
+import { objectContent, objectOffers, type Route } from "../route.ts";
 
 const metricsMediaType = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -23,8 +22,6 @@ const readySchema = {
   },
 } as const;
 
-const bodies = (schema: object) => ({ [mediaTypes.json]: schema, [mediaTypes.msgpack]: schema });
-
 export function operationRoutes(http: HttpContext): readonly Route[] {
   return [
     {
@@ -34,7 +31,7 @@ export function operationRoutes(http: HttpContext): readonly Route[] {
       tag: "Operation",
       summary: "200 while the process answers",
       offers: objectOffers,
-      answers: { 200: { description: "It lives.", content: bodies(liveSchema) } },
+      answers: { 200: { description: "It lives.", content: objectContent(liveSchema) } },
       problems: [],
       handle: (exchange) => exchange.answer(200, { live: true }),
     },
@@ -47,8 +44,8 @@ export function operationRoutes(http: HttpContext): readonly Route[] {
       query: { verbose: { description: "Say why not.", schema: { type: "boolean", default: false } } },
       offers: objectOffers,
       answers: {
-        200: { description: "Ready.", content: bodies(readySchema) },
-        503: { description: "Not ready; no problem body, this is an answer.", content: bodies(readySchema) },
+        200: { description: "Ready.", content: objectContent(readySchema) },
+        503: { description: "Not ready; no problem body, this is an answer.", content: objectContent(readySchema) },
       },
       problems: [],
       handle: (exchange) => {

@@ -1,9 +1,8 @@
 // Producer ids, and what partitions remember of them.
 
 import type { HttpContext } from "../http-context.ts";
-import { mediaTypes } from "../media-type.ts";
 import { wholeNumberParameter } from "../query.ts";
-import { objectOffers, type Route } from "../route.ts";
+import { objectContent, objectOffers, type Route } from "../route.ts";
 
 const allocatedSchema = {
   type: "object",
@@ -31,12 +30,12 @@ export function producerRoutes({ broker }: HttpContext): readonly Route[] {
       summary: "Get a producer id that nobody else has or had",
       description:
         "A producer that restarts keeps its id and raises producerEpoch; 32766 is the last, then it takes a new id.",
-      body: { [mediaTypes.json]: nothingSchema, [mediaTypes.msgpack]: nothingSchema },
+      body: objectContent(nothingSchema),
       offers: objectOffers,
       answers: {
         201: {
           description: "The id.",
-          content: { [mediaTypes.json]: allocatedSchema, [mediaTypes.msgpack]: allocatedSchema },
+          content: objectContent(allocatedSchema),
         },
       },
       problems: ["KAFKA_STORAGE_ERROR"],
@@ -61,7 +60,7 @@ export function producerRoutes({ broker }: HttpContext): readonly Route[] {
       answers: {
         200: {
           description: "The idempotent producers that the partition remembers.",
-          content: { [mediaTypes.json]: producersSchema, [mediaTypes.msgpack]: producersSchema },
+          content: objectContent(producersSchema),
         },
       },
       problems: ["UNKNOWN_TOPIC_OR_PARTITION"],

@@ -3,7 +3,7 @@
 import { produceTimeoutMsMax } from "../formats/produce-options.ts";
 import type { Schema } from "../json-schema.ts";
 import { mediaTypes } from "../media-type.ts";
-import { objectOffers, type Parameter, type Route } from "../route.ts";
+import { objectContent, objectOffers, type Parameter, type Route } from "../route.ts";
 import { formatSchema, offsetSchema } from "../schemas.ts";
 
 const acks: Schema = {
@@ -78,10 +78,9 @@ const linesAnswer: Schema = {
   additionalProperties: false,
 };
 
-const both = (schema: Schema) => ({ [mediaTypes.json]: schema, [mediaTypes.msgpack]: schema });
 const notWaited = {
   description: "acks 0: nobody waited.",
-  content: both({ type: "object", additionalProperties: false }),
+  content: objectContent({ type: "object", additionalProperties: false }),
 };
 
 const topicAnswer: Schema = {
@@ -133,14 +132,14 @@ export const topicProduceRoute: Omit<Route, "handle"> = {
     "Atomic for each partition. If a part fails the answer is the problem of its worst part, with offsets: one entry for each record.",
   query: { key: keyParameter, ...parametersOf(options, notObjects) },
   requestHeaders,
-  body: { [mediaTypes.json]: topicBody, [mediaTypes.msgpack]: topicBody, ...commonBodies },
+  body: { ...objectContent(topicBody), ...commonBodies },
   bodyRequired: true,
   offers: objectOffers,
   produce: true,
   answers: {
     200: {
       description: "All is in the log: where each record is; of NDJSON how many lines.",
-      content: both({ oneOf: [topicAnswer, linesAnswer] }),
+      content: objectContent({ oneOf: [topicAnswer, linesAnswer] }),
     },
     202: notWaited,
   },
@@ -170,7 +169,7 @@ export const partitionProduceRoute: Omit<Route, "handle"> = {
   answers: {
     200: {
       description: "It is in the log: where the batch is; of NDJSON how many lines.",
-      content: both({ oneOf: [partitionAnswer, linesAnswer] }),
+      content: objectContent({ oneOf: [partitionAnswer, linesAnswer] }),
     },
     202: notWaited,
   },

@@ -4,9 +4,7 @@ import type { Settings } from "../../config.ts";
 import { pageBytesDefault, pageRecordsDefault } from "../limits.ts";
 import { mediaTypes } from "../media-type.ts";
 import type { Answer, Parameter, Route } from "../route.ts";
-import { formatSchema } from "../schemas.ts";
-
-const count = (minimum: number) => ({ type: "integer", minimum, maximum: Number.MAX_SAFE_INTEGER }) as const;
+import { formatSchema, wholeNumberFrom } from "../schemas.ts";
 
 const offset: Parameter = {
   description:
@@ -28,16 +26,16 @@ function parameters({ maxPageBytes, maxWaitMs }: Settings): Readonly<Record<stri
     },
     maxRecords: {
       description: "Of a page; a stream has no limit unless one is given.",
-      schema: { ...count(1), default: pageRecordsDefault },
+      schema: { ...wholeNumberFrom(1), default: pageRecordsDefault },
     },
     maxBytes: {
       description: `Of a page (at most ${maxPageBytes}); the first record comes even if it is larger. A stream has no limit unless one is given.`,
-      schema: { ...count(1), default: pageBytesDefault },
+      schema: { ...wholeNumberFrom(1), default: pageBytesDefault },
     },
-    minBytes: { description: "A page that waits, waits for so much.", schema: { ...count(0), default: 1 } },
+    minBytes: { description: "A page that waits, waits for so much.", schema: { ...wholeNumberFrom(0), default: 1 } },
     waitMs: {
       description: `How long a page may wait for records; above ${maxWaitMs} it is lowered to that.`,
-      schema: { ...count(0), default: 0 },
+      schema: { ...wholeNumberFrom(0), default: 0 },
     },
     keyFormat: { description: "How JSON shows keys.", schema: { ...formatSchema, default: "string" } },
     valueFormat: { description: "How JSON shows values.", schema: { ...formatSchema, default: "json" } },

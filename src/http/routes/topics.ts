@@ -5,7 +5,7 @@ import type { Schema } from "../json-schema.ts";
 import { listParameters, listRange } from "../list-range.ts";
 import { mediaTypes } from "../media-type.ts";
 import { booleanParameter } from "../query.ts";
-import { objectOffers, type Route } from "../route.ts";
+import { objectContent, objectOffers, type Route } from "../route.ts";
 
 const topicAnswer = (description: string) => ({
   description,
@@ -42,8 +42,6 @@ const alterSchema: Schema = {
   additionalProperties: false,
 };
 
-const bodies = (schema: Schema) => ({ [mediaTypes.json]: schema, [mediaTypes.msgpack]: schema });
-
 interface CreateTopicBody {
   readonly name: string;
   readonly partitionCount?: number;
@@ -67,7 +65,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       answers: {
         200: {
           description: "The topics.",
-          content: bodies({
+          content: objectContent({
             type: "object",
             required: ["topics"],
             properties: {
@@ -92,7 +90,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       tag: "Topics",
       summary: "Create a topic",
       description: "May be repeated: 200 if the topic exists and nothing that was given differs.",
-      body: bodies(createSchema),
+      body: objectContent(createSchema),
       bodyRequired: true,
       offers: objectOffers,
       answers: {
@@ -130,7 +128,7 @@ export function topicRoutes({ broker, topicMetrics }: HttpContext): readonly Rou
       operationId: "alterTopic",
       tag: "Topics",
       summary: "Change configs or add partitions",
-      body: bodies(alterSchema),
+      body: objectContent(alterSchema),
       bodyRequired: true,
       offers: objectOffers,
       answers: { 200: topicAnswer("The topic as it is now.") },
